@@ -1,0 +1,261 @@
+"""The files that assets make: where they lie, what their headers say, whether they are fresh."""
+
+import contextlib
+import enum
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sa_pipeline.errors import ArtifactError
+from sa_pipeline.settings import describe_validation_error
+from sa_pipeline.storage import Storage
+
+HEADER_KEY = "sa_pipeline"
+"""Key of the JSON header in the metadata of a Parquet or safetensors file."""
+
+
+class AssetName(enum.StrEnum):
+    """The assets of the shard flow, in the order of the data."""
+
+    RAW_IMAGES = "raw_images"
+    IMAGE_EMBEDDINGS = "image_embeddings"
+    CANDIDATE_MASKS = "candidate_masks"
+    FILTERED_MASKS = "filtered_masks"
+    DEDUPLICATED_MASKS = "deduplicated_masks"
+    SA1B_EXPORT = "sa1b_export"
+
+
+SCHEMA_VERSIONS: Mapping[AssetName, int] = dict.fromkeys(AssetName, 1)
+"""Raised when an asset's file or the rule that makes it changes, so that files made before are stale."""
+
+
+class CheckpointRef(BaseModel):
+    """Which weights made a file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    architecture: str
+    digest: str
+
+
+class ArtifactHeader(BaseModel):
+    """What a file was made from; two files with equal provenance hold the same content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    asset: AssetName
+    shard: str
+    schema_version: int
+    settings: dict[str, Any]
+    inputs: dict[str, str]
+    checkpoint: CheckpointRef | None = None
+    counts: dict[str, int] = {}
+    content_digest: str = ""
+
+    @property
+    def provenance(self) -> "ArtifactHeader":
+        """The header without what is known only after the work: counts and content digest."""
+        return self.model_copy(update={"counts": {}, "content_digest": ""})
+
+    def dump(self) -> str:
+        """Serialises to JSON with sorted keys, so that equal headers are equal bytes."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+
+def artifact_name(asset: AssetName, shard: str) -> str:
+    """Name of an asset's file within the storage root.
+
+    The file that is named carries the header. For `sa1b_export` this is the index, published after its tar.
+    """
+    match asset:
+        case AssetName.IMAGE_EMBEDDINGS:
+            return f"{asset}/{shard}.safetensors"
+        case AssetName.SA1B_EXPORT:
+            return f"{asset}/sa_{shard}.index.json"
+        case _:
+            return f"{asset}/{shard}.parquet"
+
+
+def export_tar_name(shard: str) -> str:
+    """Name of a shard's tar within the storage root."""
+    return f"{AssetName.SA1B_EXPORT}/sa_{shard}.tar"
+
+
+def parse_header(text: str | bytes, *, name: str) -> ArtifactHeader:
+    """Reads a header that was found in the file `name`.
+
+    Raises:
+        ArtifactError: The text is not a header.
+    """
+    try:
+        return ArtifactHeader.model_validate_json(text)
+    except ValidationError as error:
+        raise ArtifactError(describe_validation_error(error, name=name)) from None
+
+
+def read_header(storage: Storage, asset: AssetName, shard: str) -> ArtifactHeader | None:
+    """Reads the header of an asset's file; None when the file does not exist.
+
+    Raises:
+        ArtifactError: The file is there but damaged or not made by this pipeline.
+    """
+    name = artifact_name(asset, shard)
+    if not storage.exists(name):
+        return None
+    try:
+        with storage.reading(name) as file:
+            match asset:
+                case AssetName.IMAGE_EMBEDDINGS:
+                    length = int.from_bytes(file.read(8), "little")
+                    text = json.loads(file.read(length))["__metadata__"][HEADER_KEY]
+                case AssetName.SA1B_EXPORT:
+                    text = json.dumps(json.loads(file.read())["header"])
+                case _:
+                    text = pq.read_metadata(file).metadata[HEADER_KEY.encode()]
+    except (KeyError, TypeError, ValueError, MemoryError, OverflowError, pa.ArrowException) as error:
+        raise ArtifactError(
+            f"{storage.url_of(name)} is damaged or not a file of this pipeline ({error}); "
+            f"delete it and materialize {asset} for shard {shard} again."
+        ) from error
+    return parse_header(text, name=storage.url_of(name))
+
+
+def is_fresh(storage: Storage, expected: ArtifactHeader) -> bool:
+    """Whether the file exists and was made from the same inputs, settings, checkpoint and schema as `expected`."""
+    try:
+        header = read_header(storage, expected.asset, expected.shard)
+    except ArtifactError:
+        return False
+    return header is not None and header.provenance == expected.provenance
+
+
+def input_digest(storage: Storage, asset: AssetName, shard: str) -> str:
+    """Content digest of an asset's file, for the headers of the files that are made from it.
+
+    Raises:
+        ArtifactError: The file does not exist or is damaged.
+    """
+    header = read_header(storage, asset, shard)
+    if header is None:
+        raise ArtifactError(f"{storage.url_of(artifact_name(asset, shard))} does not exist; materialize {asset} first.")
+    return header.content_digest
+
+
+class TableWriter:
+    """Writes one asset's rows, a row group per call, and counts for the header."""
+
+    def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema, header: ArtifactHeader) -> None:
+        """Wraps an open Parquet writer; use `writing_table`."""
+        self._writer = writer
+        self._schema = schema
+        self._header = header
+        self._digest = hashlib.sha256()
+        self.counts: Counter[str] = Counter()
+        """What becomes the header's `counts`."""
+        self.header: ArtifactHeader | None = None
+        """The complete header once the file is closed."""
+
+    def write(self, table: pa.Table) -> None:
+        """Appends rows as one row group. Tables with no rows are skipped.
+
+        Args:
+            table: Rows with exactly the asset's columns.
+        """
+        if table.num_rows == 0:
+            return
+        table = table.cast(self._schema).combine_chunks()
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self._schema.remove_metadata()) as stream:
+            stream.write_table(table)
+        self._digest.update(sink.getvalue())
+        self._writer.write_table(table)
+
+    def close(self) -> None:
+        """Completes the header and closes the file."""
+        self.header = self._header.model_copy(
+            update={"counts": dict(self.counts), "content_digest": self._digest.hexdigest()}
+        )
+        self._writer.add_key_value_metadata({HEADER_KEY: self.header.dump()})
+        self._writer.close()
+
+
+@contextlib.contextmanager
+def writing_table(storage: Storage, schema: pa.Schema, header: ArtifactHeader) -> Iterator[TableWriter]:
+    """Opens an asset's Parquet file for writing; it is published when the block ends without an error.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    with storage.writing(artifact_name(header.asset, header.shard)) as path:
+        parquet = pq.ParquetWriter(path, schema, compression="zstd", compression_level=3, store_schema=True)
+        writer = TableWriter(parquet, schema, header)
+        try:
+            yield writer
+            writer.close()
+        finally:
+            parquet.close()
+
+
+def read_table(
+    storage: Storage,
+    asset: AssetName,
+    shard: str,
+    *,
+    columns: list[str] | None = None,
+    image_id: int | None = None,
+) -> pa.Table:
+    """Reads an asset's Parquet file.
+
+    Args:
+        storage: Where the file lies.
+        asset: Any asset but `image_embeddings` and `sa1b_export`.
+        shard: The partition.
+        columns: Read only these.
+        image_id: Read only the rows of this image.
+
+    Raises:
+        ArtifactError: The file does not exist or is damaged.
+    """
+    name = artifact_name(asset, shard)
+    if not storage.exists(name):
+        raise ArtifactError(f"{storage.url_of(name)} does not exist; materialize {asset} for shard {shard} first.")
+    filters = [("image_id", "=", image_id)] if image_id is not None else None
+    try:
+        with storage.reading(name) as file:
+            return pq.read_table(file, columns=columns, filters=filters)
+    except (pa.ArrowException, OSError) as error:
+        raise ArtifactError(f"{storage.url_of(name)} is damaged ({error}); materialize it again.") from error
+
+
+def iterate_row_groups(
+    storage: Storage, asset: AssetName, shard: str, *, columns: list[str] | None = None
+) -> Iterator[pa.Table]:
+    """Yields an asset's row groups one after another, so that a shard need not fit in memory.
+
+    Raises:
+        ArtifactError: The file does not exist or is damaged.
+    """
+    name = artifact_name(asset, shard)
+    if not storage.exists(name):
+        raise ArtifactError(f"{storage.url_of(name)} does not exist; materialize {asset} for shard {shard} first.")
+    with storage.reading(name) as file:
+        try:
+            parquet = pq.ParquetFile(file)
+            for index in range(parquet.num_row_groups):
+                yield parquet.read_row_group(index, columns=columns)
+        except (pa.ArrowException, OSError) as error:
+            raise ArtifactError(f"{storage.url_of(name)} is damaged ({error}); materialize it again.") from error
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a local file, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

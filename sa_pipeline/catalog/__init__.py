@@ -1,0 +1,1 @@
+"""The DuckDB catalogue of a dataset: schema, build, canned views."""

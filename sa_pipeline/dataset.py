@@ -1,0 +1,113 @@
+"""One dataset: its home folder, its settings file, its storage."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sa_pipeline.errors import SettingsError
+from sa_pipeline.settings import PipelineSettings, describe_validation_error, preset
+from sa_pipeline.storage import Storage
+
+HOME_VARIABLE = "SA_PIPELINE_HOME"
+DEFAULT_HOME = "sa_pipeline_home"
+DEFAULT_PRESET = "sa1b"
+SETTINGS_FILE = "settings.yaml"
+CATALOG_FILE = "catalog.duckdb"
+
+
+class DatasetConfig(BaseModel):
+    """What the settings file of a home holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str | None = Field(default=None, description="folder, tar or fsspec URL that images are read from")
+    storage_url: str | None = Field(default=None, description="where all files are kept; None: in the home itself")
+    settings: PipelineSettings = Field(default_factory=lambda: preset(DEFAULT_PRESET))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A home folder on this machine, its configuration, and the storage that holds its files."""
+
+    home: Path
+    config: DatasetConfig
+    storage: Storage
+
+    @property
+    def settings(self) -> PipelineSettings:
+        """All settings of the dataset."""
+        return self.config.settings
+
+    @property
+    def dagster_home(self) -> Path:
+        """Where Dagster keeps runs and events of this dataset."""
+        return self.home / "dagster"
+
+    @property
+    def catalog_path(self) -> Path:
+        """The DuckDB catalogue."""
+        return self.home / CATALOG_FILE
+
+
+def open_dataset(home: str | Path | None = None, config: DatasetConfig | None = None) -> Dataset:
+    """Opens the dataset of a home folder.
+
+    Args:
+        home: The folder; by default the environment variable `SA_PIPELINE_HOME`, else `./sa_pipeline_home`. It need
+            not exist yet.
+        config: Used in place of the home's settings file. Environment variables do not apply to it.
+
+    Returns:
+        The dataset. Without a settings file, the preset `sa1b` holds. `SA_PIPELINE_SOURCE`, `SA_PIPELINE_STORAGE`,
+        `SA_PIPELINE_PRESET` and `SA_PIPELINE_CHECKPOINT` override what the file says.
+
+    Raises:
+        SettingsError: The settings file or an environment variable has a wrong field or value.
+    """
+    folder = Path(home if home is not None else os.environ.get(HOME_VARIABLE, DEFAULT_HOME)).expanduser().absolute()
+    if config is None:
+        config = _with_environment(_read_config(folder / SETTINGS_FILE), os.environ)
+    return Dataset(home=folder, config=config, storage=Storage(config.storage_url or folder))
+
+
+def save_config(dataset: Dataset) -> None:
+    """Writes the settings file of the dataset's home, whole or not at all."""
+    text = yaml.safe_dump(dataset.config.model_dump(mode="json"), sort_keys=False)
+    Storage(dataset.home).write_bytes(SETTINGS_FILE, text.encode())
+
+
+def _read_config(path: Path) -> DatasetConfig:
+    if not path.exists():
+        return DatasetConfig()
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not readable as YAML ({error}); mend it or delete it.") from None
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: expected a mapping with source, storage_url and settings; mend it or delete it.")
+    return _validate(values, name=str(path))
+
+
+def _with_environment(config: DatasetConfig, environment: Mapping[str, str]) -> DatasetConfig:
+    values = config.model_dump()
+    if name := environment.get("SA_PIPELINE_PRESET"):
+        values["settings"] = preset(name).model_dump() | {"checkpoint": config.settings.checkpoint}
+    if source := environment.get("SA_PIPELINE_SOURCE"):
+        values["source"] = source
+    if url := environment.get("SA_PIPELINE_STORAGE"):
+        values["storage_url"] = url
+    if checkpoint := environment.get("SA_PIPELINE_CHECKPOINT"):
+        values["settings"]["checkpoint"] = checkpoint
+    return _validate(values, name="environment variables SA_PIPELINE_*")
+
+
+def _validate(values: Mapping[str, Any], *, name: str) -> DatasetConfig:
+    try:
+        return DatasetConfig.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(describe_validation_error(error, name=name)) from None

@@ -1,0 +1,1 @@
+"""The automatic stage as plain functions: candidates, verdicts, deduplication."""

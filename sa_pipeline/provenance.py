@@ -1,0 +1,144 @@
+"""What a file is made from: the header that it must have to be fresh, and which files are missing or stale."""
+
+import enum
+from collections.abc import Mapping
+
+from sa_pipeline.artifacts import (
+    SCHEMA_VERSIONS,
+    ArtifactHeader,
+    AssetName,
+    CheckpointRef,
+    input_digest,
+    is_fresh,
+    read_header,
+)
+from sa_pipeline.dataset import Dataset
+from sa_pipeline.errors import ArtifactError
+from sa_pipeline.settings import PipelineSettings
+
+INPUTS: Mapping[AssetName, tuple[AssetName, ...]] = {
+    AssetName.RAW_IMAGES: (),
+    AssetName.IMAGE_EMBEDDINGS: (AssetName.RAW_IMAGES,),
+    AssetName.CANDIDATE_MASKS: (AssetName.RAW_IMAGES, AssetName.IMAGE_EMBEDDINGS),
+    AssetName.FILTERED_MASKS: (AssetName.CANDIDATE_MASKS,),
+    AssetName.DEDUPLICATED_MASKS: (AssetName.CANDIDATE_MASKS, AssetName.FILTERED_MASKS),
+    AssetName.SA1B_EXPORT: (AssetName.RAW_IMAGES, AssetName.DEDUPLICATED_MASKS),
+}
+"""Which files each asset reads; `raw_images` reads the ledger and the source."""
+
+MODEL_ASSETS = (AssetName.IMAGE_EMBEDDINGS, AssetName.CANDIDATE_MASKS)
+"""Assets that run the model; those after them inherit the checkpoint of the candidates."""
+
+
+class Freshness(enum.StrEnum):
+    """State of an asset's file."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    MISSING = "missing"
+
+
+def ledger_name(shard: str) -> str:
+    """Name of a shard's ledger file within the storage root."""
+    return f"ledger/{shard}.parquet"
+
+
+def relevant_settings(asset: AssetName, settings: PipelineSettings) -> dict[str, object]:
+    """The settings that change an asset's content; only these make its file stale."""
+    masks = settings.masks
+    match asset:
+        case AssetName.RAW_IMAGES:
+            return settings.images.model_dump(mode="json", exclude={"images_per_shard"})
+        case AssetName.IMAGE_EMBEDDINGS:
+            return settings.embeddings.model_dump(mode="json")
+        case AssetName.CANDIDATE_MASKS:
+            names = {
+                "points_per_side",
+                "points_per_batch",
+                "stability_score_offset",
+                "crop_n_layers",
+                "crop_overlap_ratio",
+                "crop_n_points_downscale_factor",
+            }
+            return masks.model_dump(mode="json", include=names) | {
+                "pred_iou_floor": masks.candidate_pred_iou_floor,
+                "stability_score_floor": masks.candidate_stability_score_floor,
+            }
+        case AssetName.FILTERED_MASKS:
+            names = {"pred_iou_thresh", "stability_score_thresh", "max_image_cover", "min_area"}
+            return masks.model_dump(mode="json", include=names)
+        case AssetName.DEDUPLICATED_MASKS:
+            names = {
+                "box_nms_thresh",
+                "crop_nms_thresh",
+                "min_mask_region_area",
+                "drop_small_masks",
+                "mask_nms_thresh",
+                "mask_containment_thresh",
+            }
+            return masks.model_dump(mode="json", include=names)
+        case AssetName.SA1B_EXPORT:
+            return {}
+
+
+def expected_header(
+    dataset: Dataset, asset: AssetName, shard: str, checkpoint: CheckpointRef | None = None
+) -> ArtifactHeader:
+    """The header that an asset's file must have to be fresh, but for counts and content digest.
+
+    Args:
+        dataset: The dataset.
+        asset: The asset.
+        shard: The partition.
+        checkpoint: The weights in use; needed for the assets that run the model.
+
+    Raises:
+        ArtifactError: An input does not exist yet or is damaged.
+    """
+    if asset is AssetName.RAW_IMAGES:
+        inputs = {"ledger": dataset.storage.digest(ledger_name(shard))}
+        used = None
+    else:
+        inputs = {name.value: input_digest(dataset.storage, name, shard) for name in INPUTS[asset]}
+        used = checkpoint if asset in MODEL_ASSETS else _checkpoint_of_candidates(dataset, shard)
+        if used is None:
+            raise ArtifactError(f"{asset} of shard {shard} needs a checkpoint; say which one made it.")
+    return ArtifactHeader(
+        asset=asset,
+        shard=shard,
+        schema_version=SCHEMA_VERSIONS[asset],
+        settings=relevant_settings(asset, dataset.settings),
+        inputs=inputs,
+        checkpoint=used,
+    )
+
+
+def shard_freshness(dataset: Dataset, shard: str, checkpoint: CheckpointRef) -> dict[AssetName, Freshness]:
+    """State of a shard's six files; a file whose input is missing or stale is itself stale."""
+    states: dict[AssetName, Freshness] = {}
+    for asset in AssetName:
+        states[asset] = _freshness(dataset, asset, shard, checkpoint, states)
+    return states
+
+
+def _freshness(
+    dataset: Dataset,
+    asset: AssetName,
+    shard: str,
+    checkpoint: CheckpointRef,
+    states: Mapping[AssetName, Freshness],
+) -> Freshness:
+    try:
+        if read_header(dataset.storage, asset, shard) is None:
+            return Freshness.MISSING
+    except ArtifactError:
+        return Freshness.STALE
+    if any(states[name] is not Freshness.FRESH for name in INPUTS[asset]):
+        return Freshness.STALE
+    expected = expected_header(dataset, asset, shard, checkpoint)
+    return Freshness.FRESH if is_fresh(dataset.storage, expected) else Freshness.STALE
+
+
+def _checkpoint_of_candidates(dataset: Dataset, shard: str) -> CheckpointRef | None:
+    header = read_header(dataset.storage, AssetName.CANDIDATE_MASKS, shard)
+    return header.checkpoint if header else None

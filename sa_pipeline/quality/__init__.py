@@ -1,0 +1,1 @@
+"""What a healthy shard looks like: plain functions behind the asset checks."""

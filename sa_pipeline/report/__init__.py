@@ -1,0 +1,1 @@
+"""Pictures and pages: contact sheets, mask overlays, histograms, the HTML report."""

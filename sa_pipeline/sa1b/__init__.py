@@ -1,0 +1,1 @@
+"""The SA-1B record format: models, reader, writer, validator."""

@@ -1,0 +1,237 @@
+"""Every knob in one typed place, with its unit, range, default and where the default comes from."""
+
+import enum
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sa_pipeline.errors import SettingsError
+
+MAX_PROPOSALS_PER_IMAGE = 1_000_000
+"""Mask ids are `image_id * MAX_PROPOSALS_PER_IMAGE + proposal_index`: readable, unique and below 2**53."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Granularity(enum.StrEnum):
+    """The three masks of one point (paper §3, "Resolving ambiguity"), in the decoder's output order."""
+
+    SUBPART = "subpart"
+    PART = "part"
+    WHOLE = "whole"
+
+
+class ImageSettings(_Settings):
+    """How images are read and grouped."""
+
+    max_shorter_side: int | None = Field(
+        default=1500,
+        ge=64,
+        description="px; larger images are brought down to it (SA-1B, paper §5); None keeps all",
+    )
+    min_side: int = Field(default=16, ge=1, description="px; thinner images are rejected as too_small")
+    max_pixels: int = Field(
+        default=100_000_000,
+        ge=1,
+        description="px; larger images are rejected before they are decoded (too_large)",
+    )
+    jpeg_quality: int = Field(default=95, ge=50, le=100, description="of images that must be encoded again")
+    images_per_shard: int = Field(default=64, ge=1, le=20_000, description="SA-1B's own tars hold about 11,000")
+
+
+class EmbeddingSettings(_Settings):
+    """How image embeddings are stored."""
+
+    dtype: Literal["float16", "float32"] = Field(
+        default="float16", description="float32 where masks must equal the reference bit for bit"
+    )
+
+
+class MaskSettings(_Settings):
+    """The automatic stage (paper §4 and Appendix B).
+
+    The first block is named as the arguments of `segment_anything.SamAutomaticMaskGenerator` and has its defaults;
+    with the second block at its defaults, the same masks come out. Settings of the second block are additions.
+    """
+
+    points_per_side: int = Field(default=32, ge=1, le=256, description="points per side of the full image's grid")
+    points_per_batch: int = Field(default=64, ge=1, le=4096, description="prompts decoded at once; speed and memory")
+    pred_iou_thresh: float = Field(
+        default=0.88, ge=0.0, le=1.0, description="masks at or below are dropped; 0 keeps all"
+    )
+    stability_score_thresh: float = Field(
+        default=0.95, ge=0.0, le=1.0, description="masks below are dropped; 0 keeps all"
+    )
+    stability_score_offset: float = Field(default=1.0, ge=0.0, description="shift of the logits' threshold, both ways")
+    box_nms_thresh: float = Field(default=0.7, ge=0.0, le=1.0, description="box IoU for suppression within a crop")
+    crop_n_layers: int = Field(default=0, ge=0, le=4, description="layers of zoomed-in crops; layer i has 4**i crops")
+    crop_nms_thresh: float = Field(default=0.7, ge=0.0, le=1.0, description="box IoU for suppression across crops")
+    crop_overlap_ratio: float = Field(
+        default=512 / 1500,
+        ge=0.0,
+        lt=1.0,
+        description="overlap of crops, as a share of the image's shorter side",
+    )
+    crop_n_points_downscale_factor: int = Field(
+        default=1, ge=1, description="points per side in layer i are divided by this to the power i"
+    )
+    min_mask_region_area: int = Field(default=0, ge=0, description="px; smaller islands and holes are cleaned up")
+
+    pred_iou_floor: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=1.0,
+        description="candidates are stored from here on; None: from the threshold on",
+    )
+    stability_score_floor: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=1.0,
+        description="candidates are stored from here on; None: from the threshold on",
+    )
+    max_image_cover: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=1.0,
+        description="masks covering this share of the image or more are dropped (§B: 0.95)",
+    )
+    min_area: int = Field(default=0, ge=0, description="px; smaller masks are dropped; 1 drops empty masks")
+    drop_small_masks: bool = Field(
+        default=False,
+        description="clean-up removes a mask whose largest component is below min_mask_region_area (§B); "
+        "segment_anything keeps that component",
+    )
+    mask_nms_thresh: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=1.0,
+        description="IoU of the masks, instead of their boxes, from which the lower-ranked is suppressed",
+    )
+    mask_containment_thresh: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=1.0,
+        description="with mask_nms_thresh: also suppress when this share of the smaller mask lies within the other",
+    )
+
+    @model_validator(mode="after")
+    def _floors_below_thresholds(self) -> "MaskSettings":
+        for floor, threshold in (
+            ("pred_iou_floor", "pred_iou_thresh"),
+            ("stability_score_floor", "stability_score_thresh"),
+        ):
+            value = getattr(self, floor)
+            if value is not None and value > getattr(self, threshold):
+                raise ValueError(f"{floor} ({value}) must not be above {threshold} ({getattr(self, threshold)})")
+        return self
+
+    @model_validator(mode="after")
+    def _grid_not_empty_nor_endless(self) -> "MaskSettings":
+        if self.points_per_side // self.crop_n_points_downscale_factor**self.crop_n_layers < 1:
+            raise ValueError(
+                "points_per_side divided by crop_n_points_downscale_factor ** crop_n_layers must be at least 1, "
+                f"got {self.points_per_side} / {self.crop_n_points_downscale_factor} ** {self.crop_n_layers}"
+            )
+        if self.proposals_per_image >= MAX_PROPOSALS_PER_IMAGE:
+            raise ValueError(
+                f"at most {MAX_PROPOSALS_PER_IMAGE} proposals an image, these make {self.proposals_per_image}"
+            )
+        return self
+
+    @property
+    def proposals_per_image(self) -> int:
+        """Masks that the decoder proposes for one image: three a point, over all crops."""
+        layers = range(self.crop_n_layers + 1)
+        return sum(
+            4**layer * len(Granularity) * int(self.points_per_side / self.crop_n_points_downscale_factor**layer) ** 2
+            for layer in layers
+        )
+
+    @property
+    def candidate_pred_iou_floor(self) -> float:
+        """Predicted IoU above which a proposal becomes a candidate."""
+        return self.pred_iou_thresh if self.pred_iou_floor is None else self.pred_iou_floor
+
+    @property
+    def candidate_stability_score_floor(self) -> float:
+        """Stability from which a proposal becomes a candidate."""
+        return self.stability_score_thresh if self.stability_score_floor is None else self.stability_score_floor
+
+
+class PipelineSettings(_Settings):
+    """All settings of one dataset."""
+
+    images: ImageSettings = ImageSettings()
+    embeddings: EmbeddingSettings = EmbeddingSettings()
+    masks: MaskSettings = MaskSettings()
+    checkpoint: str = Field(default="tiny", description="a registered name or the path of an official .pth file")
+
+
+PRESETS: Mapping[str, PipelineSettings] = {
+    # Equal to segment_anything's own generator with its defaults.
+    "reference": PipelineSettings(embeddings=EmbeddingSettings(dtype="float32")),
+    # The fully automatic stage as the paper ran it (§4, Appendix B; released crop_box values for the crops).
+    "sa1b": PipelineSettings(
+        masks=MaskSettings(
+            crop_n_layers=2,
+            crop_n_points_downscale_factor=2,
+            min_mask_region_area=100,
+            pred_iou_floor=0.70,
+            stability_score_floor=0.80,
+            max_image_cover=0.95,
+            min_area=1,
+            drop_small_masks=True,
+        )
+    ),
+    # A laptop and the built-in checkpoint: a quarter of the points, no crops, thresholds that suit a small model.
+    "fast": PipelineSettings(
+        masks=MaskSettings(
+            points_per_side=16,
+            min_mask_region_area=100,
+            pred_iou_thresh=0.75,
+            stability_score_thresh=0.85,
+            pred_iou_floor=0.60,
+            stability_score_floor=0.75,
+            max_image_cover=0.95,
+            min_area=1,
+            drop_small_masks=True,
+        )
+    ),
+}
+
+
+def preset(name: str) -> PipelineSettings:
+    """Returns the preset of that name.
+
+    Raises:
+        SettingsError: No preset has that name.
+    """
+    try:
+        return PRESETS[name]
+    except KeyError:
+        raise SettingsError(f"There is no preset {name!r}; choose one of: {', '.join(PRESETS)}.") from None
+
+
+def parse_settings(values: Mapping[str, Any], *, name: str) -> PipelineSettings:
+    """Validates nested plain values, such as those read from a settings file called `name`.
+
+    Raises:
+        SettingsError: A key is unknown or a value is out of range; the text names file, field and what was expected.
+    """
+    try:
+        return PipelineSettings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(describe_validation_error(error, name=name)) from None
+
+
+def describe_validation_error(error: ValidationError, *, name: str) -> str:
+    """Says in one sentence what the first problem of a pydantic error in `name` is."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"]) or "the values together"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    got = first.get("input")
+    shown = "" if isinstance(got, Mapping) or not first["loc"] else f", got {got!r}"
+    return f"{name}: {field}: {first['msg']}{shown}{more}."

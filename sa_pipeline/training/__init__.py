@@ -1,0 +1,1 @@
+"""Training: scenes, losses, simulated prompts, the loop."""
