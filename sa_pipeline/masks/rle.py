@@ -5,8 +5,6 @@ stretches of background and foreground, beginning with background: a mask whose 
 begins with a run of 0. Its *counts* are these runs as the printable string that pycocotools writes.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 
@@ -93,8 +91,8 @@ def encode_counts(runs: Runs) -> str:
     lengths = 1 + (magnitude[:, None] >= limits[:-1]).sum(axis=1)
     codes = (values[:, None] >> (_BITS * columns)) & _PAYLOAD
     codes |= np.where(columns < lengths[:, None] - 1, _MORE, 0)
-    written = codes[columns < lengths[:, None]] + _ZERO
-    return written.astype(np.uint8).tobytes().decode("ascii")
+    written = (codes[columns < lengths[:, None]] + _ZERO).astype(np.uint8)
+    return bytes(written).decode("ascii")
 
 
 def mask_to_runs(mask: npt.NDArray[np.bool_]) -> Runs:

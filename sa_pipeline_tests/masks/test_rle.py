@@ -96,7 +96,8 @@ def test_whatever_the_string_either_a_mask_of_that_size_or_an_rle_error_comes_ou
         mask = counts_to_mask(counts, (6, 5))
     except RleError:
         return
-    assert mask.shape == (6, 5) and mask.dtype == np.bool_
+    assert mask.shape == (6, 5)
+    assert mask.dtype == np.bool_
 
 
 @pytest.mark.parametrize(
