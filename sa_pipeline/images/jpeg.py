@@ -47,7 +47,8 @@ def encode_jpeg(image: Image.Image, quality: int) -> bytes:
         The file; equal pixels give equal bytes.
     """
     buffer = io.BytesIO()
-    bare = Image.frombytes("RGB", image.size, image.tobytes()) if image.info else image
+    bare = image.copy()
+    bare.info = {}  # what stands here would be written along
     bare.save(buffer, "JPEG", quality=quality, subsampling="4:4:4")
     return buffer.getvalue()
 
