@@ -51,11 +51,11 @@ def opened(source: TarSource) -> Iterator[tuple[BinaryIO, str]]:
     if not isinstance(source, str | Path):
         yield source, str(getattr(source, "name", "the tar"))
         return
-    try:
-        file = Path(source).open("rb")
-    except OSError as error:
-        raise StorageError(f"{source} cannot be read: {error.strerror or error}.") from error
-    with file:
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(Path(source).open("rb"))
+        except OSError as error:
+            raise StorageError(f"{source} cannot be read: {error.strerror or error}.") from error
         yield file, str(source)
 
 

@@ -1,6 +1,5 @@
-"""Reading SA-1B, ours or the released files: from a tar, from an unpacked folder; and unpacking the one to the other."""
+"""Reading SA-1B, ours or the released files, from a tar or an unpacked folder; and unpacking."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,7 +102,7 @@ def _publish(folder: Path, member: Member, data: bytes) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             aside.write_bytes(data)
-            os.replace(aside, folder / member.name)
+            aside.replace(folder / member.name)
         finally:
             aside.unlink(missing_ok=True)
     except OSError as error:

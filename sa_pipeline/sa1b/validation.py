@@ -1,6 +1,7 @@
 """Checking SA-1B against itself: what no reader of the format checks, each box and area against its mask."""
 
 import io
+import struct
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -107,7 +108,7 @@ def validate_tar(source: TarSource) -> ValidationReport:
                 continue
             try:
                 record = parse_record_of(member.number, read_member(file, member, name), member.name)
-            except RecordError as error:
+            except (RecordError, ArtifactError) as error:
                 problems.append(Problem(member.name, "record", str(error)))
                 continue
             problems += validate_record(record)
@@ -170,7 +171,7 @@ def _image_problems(file: BinaryIO, member: Member, info: ImageInfo, tar_name: s
         with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
             size, mode = image.size, image.mode
             orientation = image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
         return [Problem(member.name, "jpeg", f"cannot be read: {error}")]
     problems = []
     if size != (info.width, info.height):

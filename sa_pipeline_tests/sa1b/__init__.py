@@ -1,0 +1,1 @@
+"""Tests of the SA-1B record format."""
