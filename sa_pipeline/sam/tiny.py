@@ -1,0 +1,166 @@
+"""The built-in checkpoint's architecture: SAM's prompt encoder and mask decoder behind a small conv encoder.
+
+Everything after the image embedding is `segment_anything`'s own code, so that the unmodified
+`SamPredictor` and `SamAutomaticMaskGenerator` work with it. Only the image encoder is ours: a residual
+convolutional pyramid, since a plain ViT needs far more training than a laptop can give.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from torch import Tensor, nn
+from torch.nn import functional
+
+IMAGE_SIZE = 512
+"""Side of the square input in pixels."""
+
+EMBEDDING_STRIDE = 16
+"""Input pixels per embedding cell: the embedding is 32x32 for a 512 px input."""
+
+EMBEDDING_DIM = 128
+"""Channels of the image embedding and width of the mask decoder (256 in the official models)."""
+
+STAGE_WIDTHS = (48, 96, 192, 256)
+"""Channels at stride 4, 8, 16 and 32."""
+
+STAGE_DEPTHS = (1, 2, 3, 1)
+"""Residual blocks at stride 4, 8, 16 and 32."""
+
+CHANNELS_PER_GROUP = 16
+"""Group normalisation, not batch normalisation: batches are small and photographs unlike drawn scenes."""
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(channels // CHANNELS_PER_GROUP, channels)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with a skip connection, normalised before each (pre-activation ResNet)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm1 = _norm(channels)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = _norm(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        y = self.conv1(functional.relu(self.norm1(x)))
+        y = self.conv2(functional.relu(self.norm2(y)))
+        out: Tensor = x + y
+        return out
+
+
+class GlobalAttention(nn.Module):
+    """A transformer block over all cells of a feature map: the encoder's view of the whole image."""
+
+    def __init__(self, channels: int, heads: int = 8) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.LayerNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.proj = nn.Linear(channels, channels)
+        self.norm2 = nn.LayerNorm(channels)
+        self.mlp = nn.Sequential(nn.Linear(channels, 2 * channels), nn.GELU(), nn.Linear(2 * channels, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        b, c, h, w = x.shape
+        tokens = x.flatten(2).transpose(1, 2)
+        qkv = self.qkv(self.norm1(tokens)).view(b, h * w, 3, self.heads, c // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        attended = functional.scaled_dot_product_attention(q, k, v)
+        tokens = tokens + self.proj(attended.transpose(1, 2).reshape(b, h * w, c))
+        tokens = tokens + self.mlp(self.norm2(tokens))
+        out: Tensor = tokens.transpose(1, 2).reshape(b, c, h, w)
+        return out
+
+
+class ConvImageEncoder(nn.Module):
+    """A residual pyramid at strides 4 to 32 whose levels are all summed at stride 16.
+
+    Fine levels reach the embedding by strided convolutions as wide as their stride, so that no detail is
+    skipped: the decoder has to draw mask borders from the embedding alone.
+
+    Attributes:
+        img_size: side of the square input that `SamPredictor` resizes and pads to, in pixels. The
+            convolutions themselves accept any height and width that are multiples of 32.
+    """
+
+    def __init__(self, img_size: int = IMAGE_SIZE, embedding_dim: int = EMBEDDING_DIM) -> None:
+        super().__init__()
+        self.img_size = img_size
+        w4, w8, w16, w32 = STAGE_WIDTHS
+        d4, d8, d16, d32 = STAGE_DEPTHS
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, w4 // 2, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(w4 // 2, w4, 3, stride=2, padding=1)
+        )
+        self.stage4 = nn.Sequential(*[ResidualBlock(w4) for _ in range(d4)])
+        self.down8 = nn.Sequential(_norm(w4), nn.Conv2d(w4, w8, 2, stride=2))
+        self.stage8 = nn.Sequential(*[ResidualBlock(w8) for _ in range(d8)])
+        self.down16 = nn.Sequential(_norm(w8), nn.Conv2d(w8, w16, 2, stride=2))
+        self.stage16 = nn.Sequential(*[ResidualBlock(w16) for _ in range(d16)])
+        self.down32 = nn.Sequential(_norm(w16), nn.Conv2d(w16, w32, 2, stride=2))
+        self.stage32 = nn.Sequential(
+            *[ResidualBlock(w32) for _ in range(d32)], GlobalAttention(w32), GlobalAttention(w32)
+        )
+        self.lateral4 = nn.Sequential(_norm(w4), nn.Conv2d(w4, embedding_dim, 4, stride=4))
+        self.lateral8 = nn.Sequential(_norm(w8), nn.Conv2d(w8, embedding_dim, 2, stride=2))
+        self.lateral16 = nn.Sequential(_norm(w16), nn.Conv2d(w16, embedding_dim, 1))
+        self.lateral32 = nn.Sequential(_norm(w32), nn.Conv2d(w32, embedding_dim, 1))
+        self.neck = nn.Sequential(ResidualBlock(embedding_dim), _norm(embedding_dim))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Embed normalised images.
+
+        Args:
+            image: (B, 3, H, W) float32 as `Sam.preprocess` gives it; H and W multiples of 32.
+
+        Returns:
+            (B, 128, H / 16, W / 16) float32.
+        """
+        x4 = self.stage4(self.stem(image.contiguous(memory_format=torch.channels_last)))
+        x8 = self.stage8(self.down8(x4))
+        x16 = self.stage16(self.down16(x8))
+        x32 = self.stage32(self.down32(x16))
+        coarse = functional.interpolate(self.lateral32(x32), scale_factor=2.0, mode="nearest")
+        fused = self.lateral4(x4) + self.lateral8(x8) + self.lateral16(x16) + coarse
+        embedding: Tensor = self.neck(fused)
+        return embedding.contiguous()
+
+
+def build_tiny() -> Sam:
+    """Build the `tiny` SAM with random weights, in evaluation mode.
+
+    Returns:
+        A `Sam` for 512 px inputs with a (128, 32, 32) embedding and 128x128 low-resolution masks. Its
+        parts and their names are those of the official models (segment_anything, `build_sam.py`).
+    """
+    cells = IMAGE_SIZE // EMBEDDING_STRIDE
+    sam = Sam(
+        image_encoder=ConvImageEncoder(),
+        prompt_encoder=PromptEncoder(
+            embed_dim=EMBEDDING_DIM,
+            image_embedding_size=(cells, cells),
+            input_image_size=(IMAGE_SIZE, IMAGE_SIZE),
+            mask_in_chans=16,
+        ),
+        mask_decoder=MaskDecoder(
+            transformer_dim=EMBEDDING_DIM,
+            transformer=TwoWayTransformer(depth=2, embedding_dim=EMBEDDING_DIM, num_heads=4, mlp_dim=512),
+            iou_head_depth=3,
+            iou_head_hidden_dim=EMBEDDING_DIM,
+        ),
+    )
+    sam.image_encoder.to(memory_format=torch.channels_last)
+    return sam.eval()
+
+
+def tiny_weights_path() -> Path:
+    """Where the package keeps the weights that it ships."""
+    return Path(str(files("sa_pipeline.sam"))) / "weights" / "tiny.safetensors"

@@ -1,0 +1,35 @@
+"""The shipped weights of `tiny` work with segment_anything's own predictor."""
+
+import cv2
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+from segment_anything import SamPredictor
+
+from sa_pipeline.sam.tiny import build_tiny, tiny_weights_path
+
+
+@pytest.fixture(scope="module")
+def predictor() -> SamPredictor:
+    sam = build_tiny()
+    sam.load_state_dict(load_file(tiny_weights_path()))
+    return SamPredictor(sam)
+
+
+def test_the_shipped_weights_are_small_enough_for_a_wheel():
+    assert tiny_weights_path().stat().st_size < 20_000_000
+
+
+@pytest.mark.parametrize(("x", "y", "radius"), [(200, 150, 70), (350, 260, 90)])
+def test_a_click_in_the_middle_of_a_drawn_disc_gets_the_disc(predictor: SamPredictor, x: int, y: int, radius: int):
+    image = np.full((400, 500, 3), (40, 90, 160), np.uint8)
+    cv2.circle(image, (x, y), radius, (230, 180, 60), -1)
+    disc = np.zeros((400, 500), np.uint8)
+    cv2.circle(disc, (x, y), radius, 1, -1)
+
+    predictor.set_image(image)
+    masks, predicted_iou, _ = predictor.predict(np.array([[x, y]]), np.array([1]))
+
+    chosen = masks[int(np.argmax(predicted_iou))]
+    iou = (chosen & (disc > 0)).sum() / (chosen | (disc > 0)).sum()
+    assert iou > 0.7
