@@ -14,6 +14,7 @@ from sa_pipeline.artifacts import (
 )
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.errors import ArtifactError
+from sa_pipeline.images.ledger import ledger_name
 from sa_pipeline.settings import PipelineSettings
 
 INPUTS: Mapping[AssetName, tuple[AssetName, ...]] = {
@@ -36,11 +37,6 @@ class Freshness(enum.StrEnum):
     FRESH = "fresh"
     STALE = "stale"
     MISSING = "missing"
-
-
-def ledger_name(shard: str) -> str:
-    """Name of a shard's ledger file within the storage root."""
-    return f"ledger/{shard}.parquet"
 
 
 def relevant_settings(asset: AssetName, settings: PipelineSettings) -> dict[str, object]:

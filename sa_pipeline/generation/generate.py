@@ -1,0 +1,73 @@
+"""The automatic stage on one image, in one call."""
+
+from typing import Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from segment_anything.modeling import Sam
+
+from sa_pipeline.generation.candidates import propose_masks
+from sa_pipeline.generation.deduplication import deduplicate_masks
+from sa_pipeline.generation.verdicts import judge_candidates
+from sa_pipeline.settings import MaskSettings
+
+
+class Segmentation(TypedDict):
+    """A mask as COCO compressed run lengths; size is height, width."""
+
+    size: list[int]
+    counts: str
+
+
+class Annotation(TypedDict):
+    """One mask as SA-1B describes it; boxes are XYWH and points XY, in px."""
+
+    segmentation: Segmentation
+    area: int
+    bbox: list[int]
+    predicted_iou: float
+    point_coords: list[list[float]]
+    stability_score: float
+    crop_box: list[int]
+
+
+def generate_masks(image: npt.NDArray[np.uint8], sam: Sam, settings: MaskSettings | None = None) -> list[Annotation]:
+    """Segments everything in an image (paper §4, "Fully automatic stage").
+
+    With settings of the same names and values it returns what
+    `segment_anything.SamAutomaticMaskGenerator(..., output_mode="coco_rle").generate` returns, mask for mask and in
+    the same order.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        sam: Any `Sam` model, such as `load_checkpoint` returns.
+        settings: Defaults are the official generator's.
+
+    Raises:
+        ValueError: The image is not (H, W, 3) uint8.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"image: expected (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}.")
+    settings = settings or MaskSettings()
+    candidates = propose_masks(image, sam, settings).candidates
+    masks = deduplicate_masks(candidates, judge_candidates(candidates, settings), settings)
+    return [_to_annotation(row) for row in exported_rows(masks)]
+
+
+def exported_rows(masks: pa.Table) -> list[dict[str, Any]]:
+    """The rows of one image's deduplicated masks that are exported, in the order of the record."""
+    kept: list[dict[str, Any]] = masks.filter(masks["kept"]).sort_by("rank").to_pylist()
+    return kept
+
+
+def _to_annotation(row: dict[str, Any]) -> Annotation:
+    return {
+        "segmentation": {"size": row["size"], "counts": row["counts"]},
+        "area": row["area"],
+        "bbox": row["bbox"],
+        "predicted_iou": row["predicted_iou"],
+        "point_coords": [row["point_coords"]],
+        "stability_score": row["stability_score"],
+        "crop_box": row["crop_box"],
+    }

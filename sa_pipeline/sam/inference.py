@@ -1,0 +1,78 @@
+"""Calls of a `Sam` model: an image to its embedding, points to low-resolution logits, logits to full size."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from segment_anything.modeling import Sam
+from segment_anything.utils.transforms import ResizeLongestSide
+
+
+def encode_image(sam: Sam, image: npt.NDArray[np.uint8]) -> torch.Tensor:
+    """Runs the image encoder.
+
+    Args:
+        sam: The model.
+        image: (H, W, 3) uint8 RGB.
+
+    Returns:
+        (1, C, h, w) float32 on the model's device.
+    """
+    with torch.no_grad():
+        resized = _transform(sam).apply_image(image)
+        batch = torch.as_tensor(resized, device=sam.device).permute(2, 0, 1).contiguous()[None]
+        embedding: torch.Tensor = sam.image_encoder(sam.preprocess(batch))
+    return embedding
+
+
+def decode_points(
+    sam: Sam, embedding: torch.Tensor, points: npt.NDArray[np.float64], image_size: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Runs prompt encoder and mask decoder on foreground points, each a prompt of its own.
+
+    Args:
+        sam: The model.
+        embedding: (1, C, h, w) of the image.
+        points: (N, 2) float64 XY, px of the image.
+        image_size: Height and width of the image in px.
+
+    Returns:
+        Low-resolution logits (N, 3, 4h, 4w) float32 and predicted IoU (N, 3) float32; the three masks are subpart,
+        part and whole (paper §3, "Resolving ambiguity").
+    """
+    with torch.no_grad():
+        coordinates = torch.as_tensor(_transform(sam).apply_coords(points, image_size), device=sam.device)
+        labels = torch.ones(len(points), dtype=torch.int, device=sam.device)
+        sparse, dense = sam.prompt_encoder(points=(coordinates[:, None, :], labels[:, None]), boxes=None, masks=None)
+        logits, predicted_iou = sam.mask_decoder(
+            image_embeddings=embedding,
+            image_pe=sam.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=True,
+        )
+    return logits, predicted_iou
+
+
+def upscale_logits(sam: Sam, logits: torch.Tensor, image_size: tuple[int, int]) -> torch.Tensor:
+    """Brings low-resolution logits to the image's size, as `Sam.postprocess_masks` does.
+
+    Args:
+        sam: The model.
+        logits: (N, h, w) float32.
+        image_size: Height and width H, W in px.
+
+    Returns:
+        (N, H, W) float32.
+    """
+    input_size = _transform(sam).get_preprocess_shape(*image_size, sam.image_encoder.img_size)
+    # The last bit of torch's interpolation depends on the number of channels. With three, as the official generator
+    # has it, masks come out equal to its own however many are brought up at once.
+    padding = -len(logits) % 3
+    threes = torch.cat([logits, logits.new_zeros(padding, *logits.shape[1:])]).unflatten(0, (-1, 3))
+    with torch.no_grad():
+        full: torch.Tensor = sam.postprocess_masks(threes, input_size, image_size)
+    return full.flatten(0, 1)[: len(logits)]
+
+
+def _transform(sam: Sam) -> ResizeLongestSide:
+    return ResizeLongestSide(sam.image_encoder.img_size)
