@@ -22,6 +22,9 @@ MASK_STRIDE = 4
 
 EMA_DECAY = 0.998
 
+POSITION_GAIN = 2.0
+"""How sharply attention follows position at the start; 1 leaves it nearly uniform over the image."""
+
 
 @dataclass(frozen=True)
 class TrainSettings:
@@ -35,7 +38,7 @@ class TrainSettings:
         warmup_steps: Steps over which the learning rate rises from 0, counted from the first step of all.
         flat_steps: Steps with difficulty 0: from textures alone the model never learns to follow a click.
         ramp_steps: Steps over which the difficulty then rises to 1.
-        refine_every: A second, corrected round of prompts is trained in every so-manieth step.
+        refine_every: After the flat steps, a second, corrected round of prompts is trained in every so-manieth step.
         bfloat16: Whether matrix products and convolutions run in bfloat16.
     """
 
@@ -44,8 +47,8 @@ class TrainSettings:
     prompts: int = 12
     learning_rate: float = 8e-4
     warmup_steps: int = 100
-    flat_steps: int = 400
-    ramp_steps: int = 1200
+    flat_steps: int = 250
+    ramp_steps: int = 800
     refine_every: int = 3
     bfloat16: bool = False
 
@@ -73,9 +76,27 @@ def new_state(seed: int) -> TrainState:
     """Builds `tiny` with random weights drawn from `seed` and a fresh optimizer."""
     torch.manual_seed(seed)
     sam = build_tiny().train()
+    bind_positions(sam)
     optimizer = torch.optim.AdamW(sam.parameters(), lr=0.0, betas=(0.9, 0.99), weight_decay=0.02)
     average = {name: parameter.detach().clone() for name, parameter in sam.named_parameters()}
     return TrainState(sam, optimizer, average, seed)
+
+
+def bind_positions(sam: Sam) -> None:
+    """Starts the decoder's attention between tokens and image cells at the similarity of their positions.
+
+    Queries and keys get the same projection, so that their product is that of the positional encodings: a
+    click then finds its place in the image from the first step. From independent projections this takes
+    hundreds of steps in which no prompt has any effect.
+    """
+    transformer = sam.mask_decoder.transformer
+    attentions = [transformer.final_attn_token_to_image]
+    for layer in transformer.layers:
+        attentions += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
+    with torch.no_grad():
+        for attention in attentions:
+            attention.q_proj.weight.mul_(POSITION_GAIN)
+            attention.k_proj.weight.copy_(attention.q_proj.weight)
 
 
 def difficulty_at(step: int, settings: TrainSettings) -> float:
@@ -116,7 +137,7 @@ def _step(state: TrainState, settings: TrainSettings) -> dict[str, float]:
     state.optimizer.zero_grad(set_to_none=True)
     with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16):
         embeddings = state.sam.image_encoder(torch.stack([image for image, _ in scenes]))
-    refine = state.step % settings.refine_every == 0
+    refine = state.step >= settings.flat_steps and state.step % settings.refine_every == 0
     results = [
         _prompt_round(state.sam, embeddings[i : i + 1], masks, rng, settings, refine)
         for i, (_, masks) in enumerate(scenes)

@@ -30,7 +30,7 @@ class FirstPrompts:
 
 
 def sample_first_prompts(rng: np.random.Generator, masks: npt.NDArray[np.bool_], count: int) -> FirstPrompts:
-    """Chooses masks at random and prompts for them, half clicks and half boxes.
+    """Chooses masks at random, larger ones more often, and prompts for them, half clicks and half boxes.
 
     A click is placed in a random mask; what it is supervised with is drawn from all masks under it, as a
     click on a part may mean the part or the whole.
@@ -40,7 +40,9 @@ def sample_first_prompts(rng: np.random.Generator, masks: npt.NDArray[np.bool_],
         masks: (N, H, W), N >= 1, none empty.
         count: Number of prompts; half of it, rounded up, are clicks.
     """
-    chosen = rng.integers(len(masks), size=count)
+    # By the root of the area: uniformly, small masks would be most of the prompts and drown the gradient.
+    weights = np.sqrt(masks.mean(axis=(1, 2)))
+    chosen = rng.choice(len(masks), size=count, p=weights / weights.sum())
     clicks = (count + 1) // 2
     points = np.stack([random_pixel(rng, masks[i]) for i in chosen[:clicks]])
     columns, rows = points.astype(np.int64).T

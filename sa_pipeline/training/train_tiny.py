@@ -66,8 +66,10 @@ def export_weights(state: TrainState, path: Path) -> None:
 
 
 def _log(path: Path, window: list[dict[str, float]], minutes: float) -> None:
-    means = {key: float(np.nanmean([row[key] for row in window])) for key in window[0]}
-    row = {"minutes": round(minutes, 2), **{key: round(value, 4) for key, value in means.items()}}
+    row = {"minutes": round(minutes, 2)}
+    for key in window[0]:
+        known = [result[key] for result in window if not np.isnan(result[key])]
+        row[key] = round(float(np.mean(known)), 4) if known else float("nan")
     row["step"] = int(window[-1]["step"])
     new = not path.exists()
     with path.open("a", newline="") as file:

@@ -10,7 +10,7 @@ from sa_pipeline.sam.tiny import build_tiny
 from sa_pipeline.training.loop import TrainSettings, difficulty_at, load_state, new_state, save_state, train
 from sa_pipeline.training.train_tiny import export_weights
 
-SMALL = TrainSettings(input_size=64, images=1, prompts=4, refine_every=2)
+SMALL = TrainSettings(input_size=64, images=1, prompts=4, refine_every=2, flat_steps=0)
 
 
 def test_two_steps_and_two_resumed_steps_are_four_steps_bit_for_bit(tmp_path: Path):
