@@ -1,0 +1,267 @@
+"""The `sa-pipeline` command: every task of the data engineer and the researcher from the shell."""
+
+import enum
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset, save_config
+from sa_pipeline.errors import SaPipelineError
+from sa_pipeline.progress import TerminalProgress
+from sa_pipeline.settings import PRESETS, preset
+
+app = typer.Typer(
+    help="The open data engine for segmentation masks: images in by the shard, SA-1B masks out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+checkpoints_app = typer.Typer(help="List and download model checkpoints.", no_args_is_help=True)
+app.add_typer(checkpoints_app, name="checkpoints")
+console = Console()
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+Preset = enum.StrEnum("Preset", {name: name for name in PRESETS})  # type: ignore[misc]  # members from the presets
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", help="Folder of the dataset; default: $SA_PIPELINE_HOME, else ./sa_pipeline_home."),
+]
+CheckpointOption = Annotated[
+    str | None, typer.Option(help="tiny, vit_b, vit_l, vit_h, or the path of an official .pth file.")
+]
+
+
+@app.command()
+def demo(
+    output: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
+) -> None:
+    """Finds the masks in a few photographs that come with scikit-image.
+
+    Example: sa-pipeline demo
+    """
+    from sa_pipeline.demo import copy_demo_images
+
+    dataset = open_dataset(output)
+    copy_demo_images(dataset.home / "demo_images")
+    config = DatasetConfig(source=str(dataset.home / "demo_images"), settings=preset("fast"))
+    _run(open_dataset(dataset.home, config))
+
+
+@app.command()
+def run(
+    source: Annotated[str, typer.Argument(help="Folder, tar file, or fsspec URL of the images.")],
+    output: Annotated[Path, typer.Option(help="Folder of the dataset; a later call goes on with it.")],
+    preset_name: Annotated[
+        Preset | None, typer.Option("--preset", help="Settings; default: the folder's own, else sa1b.")
+    ] = None,
+    checkpoint: CheckpointOption = None,
+    images_per_shard: Annotated[int | None, typer.Option(help="Images in a shard, for new shards.")] = None,
+    unpacked: Annotated[bool, typer.Option("--unpacked", help="Also write the images and records as files.")] = False,
+) -> None:
+    """Makes SA-1B masks for a source of images.
+
+    Example: sa-pipeline run photos --output masks --preset fast
+    """
+    known = open_dataset(output)
+    settings = known.settings if preset_name is None else preset(preset_name.value)
+    if checkpoint is not None:
+        settings = settings.model_copy(update={"checkpoint": checkpoint})
+    if images_per_shard is not None:
+        images = settings.images.model_copy(update={"images_per_shard": images_per_shard})
+        settings = settings.model_copy(update={"images": images})
+    location = source if "://" in source else str(Path(source).expanduser().absolute())
+    config = known.config.model_copy(update={"source": location, "settings": settings})
+    config = DatasetConfig.model_validate(config.model_dump())
+    _run(open_dataset(output, config), unpacked=unpacked)
+
+
+@app.command()
+def ui(
+    home: HomeOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 3000,
+) -> None:
+    """Opens the dataset in Dagster's UI, daemon included.
+
+    Example: sa-pipeline ui --home masks
+    """
+    from sa_pipeline.runs import ensure_dagster_home
+
+    dataset = open_dataset(home)
+    with ensure_dagster_home(dataset):
+        pass
+    environment = os.environ | {"DAGSTER_HOME": str(dataset.dagster_home), "SA_PIPELINE_HOME": str(dataset.home)}
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "sa_pipeline.definitions", "-h", host, "-p", str(port)]
+    os.execve(sys.executable, command, environment)  # noqa: S606  # a command of our own
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="A DuckDB query.")],
+    home: HomeOption = None,
+    limit: Annotated[int, typer.Option(help="Rows printed.")] = 50,
+    json: Annotated[bool, typer.Option("--json", help="Print all rows as JSON.")] = False,
+) -> None:
+    """Asks the catalogue.
+
+    Example: sa-pipeline query "select * from masks_per_image"
+    """
+    from sa_pipeline.catalog.query import query as ask
+
+    rows = ask(open_dataset(home), sql)
+    if json:
+        typer.echo(rows.to_json(orient="records"))
+        return
+    _print_rows(rows.head(limit))
+    if len(rows) > limit:
+        console.print(f"{limit} of {len(rows)} rows; --limit shows more.")
+
+
+@app.command()
+def stats(home: HomeOption = None) -> None:
+    """Prints what is in the dataset.
+
+    Example: sa-pipeline stats --home masks
+    """
+    from sa_pipeline.catalog.query import statistics
+
+    for title, rows in statistics(open_dataset(home)):
+        _print_rows(rows, title=title)
+
+
+@app.command()
+def retune(
+    home: HomeOption = None,
+    predicted_iou: Annotated[float | None, typer.Option(help="New threshold of predicted IoU.")] = None,
+    stability: Annotated[float | None, typer.Option(help="New threshold of the stability score.")] = None,
+) -> None:
+    """Applies new thresholds without running the model.
+
+    Example: sa-pipeline retune --predicted-iou 0.9
+    """
+    from sa_pipeline.catalog.build import build_catalog
+    from sa_pipeline.report.page import write_report
+    from sa_pipeline.retuning import retune as apply
+    from sa_pipeline.retuning import retuned_settings
+
+    dataset = open_dataset(home)
+    settings = retuned_settings(dataset.settings, pred_iou_thresh=predicted_iou, stability_score_thresh=stability)
+    changed = open_dataset(dataset.home, dataset.config.model_copy(update={"settings": settings}))
+    save_config(changed)
+    totals = apply(changed, TerminalProgress())
+    build_catalog(changed)
+    write_report(changed)
+    console.print(
+        f"{totals['exported']} masks exported; {totals['kept']} of {totals['candidates']} candidates have predicted "
+        f"IoU > {settings.masks.pred_iou_thresh} and stability >= {settings.masks.stability_score_thresh}."
+    )
+
+
+@app.command()
+def doctor(home: HomeOption = None) -> None:
+    """Says what is installed and what works.
+
+    Example: sa-pipeline doctor
+    """
+    from sa_pipeline.doctor import examine
+
+    table = Table("", "subject", "finding")
+    healthy = True
+    for finding in examine(open_dataset(home)):
+        table.add_row("[green]ok[/]" if finding.ok else "[red]no[/]", finding.subject, finding.detail)
+        healthy = healthy and finding.ok
+    console.print(table)
+    if not healthy:
+        raise typer.Exit(1)
+
+
+@checkpoints_app.command("list")
+def list_checkpoints() -> None:
+    """Lists known checkpoints and where they lie.
+
+    Example: sa-pipeline checkpoints list
+    """
+    from sa_pipeline.sam.registry import checkpoint_names, checkpoint_path, checkpoint_ref
+
+    table = Table("name", "sha256", "file")
+    for name in checkpoint_names():
+        try:
+            table.add_row(name, checkpoint_ref(name).digest, str(checkpoint_path(name)))
+        except SaPipelineError as error:
+            table.add_row(name, "-", str(error))
+    console.print(table)
+
+
+@checkpoints_app.command("download")
+def download(name: Annotated[str, typer.Argument(help="vit_b, vit_l or vit_h.")]) -> None:
+    """Downloads an official checkpoint.
+
+    Example: sa-pipeline checkpoints download vit_b
+    """
+    from sa_pipeline.sam.download import download_checkpoint
+
+    path = download_checkpoint(name, TerminalProgress())
+    console.print(f"{path} is complete and verified.", soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point; turns our own errors into one sentence and exit status 1."""
+    try:
+        app()
+    except SaPipelineError as error:
+        Console(stderr=True).print(f"[red]Error:[/] {error}", soft_wrap=True, highlight=False)
+        sys.exit(1)
+
+
+def _run(dataset: Dataset, *, unpacked: bool = False) -> None:
+    from sa_pipeline.shell_run import run_dataset, unpack_exports
+
+    save_config(dataset)
+    progress = TerminalProgress()
+    try:
+        summary = run_dataset(dataset, progress)
+        if unpacked:
+            unpack_exports(dataset, progress)
+    except KeyboardInterrupt:
+        console.print("\nStopped; the same command goes on where it stopped.")
+        raise typer.Exit(INTERRUPTED) from None
+    console.print(
+        f"\n{summary.masks} masks on {summary.images} images in {summary.seconds:.0f} s; {summary.rejected} files "
+        f"rejected; {summary.fresh_shards} of {summary.shards} shards were fresh already."
+    )
+    for failure in summary.failures:
+        console.print(f"[red]Failed:[/] {failure}", soft_wrap=True)
+    table = Table(show_header=False, box=None)
+    table.add_row("overlays", str(dataset.home / "report" / "index.html"))
+    table.add_row("SA-1B tars", dataset.storage.url_of("sa1b_export"))
+    if unpacked:
+        table.add_row("records", str(dataset.home / "unpacked"))
+    table.add_row("statistics", f"sa-pipeline stats --home {dataset.home}")
+    table.add_row("catalogue", str(dataset.catalog_path))
+    table.add_row("Dagster UI", f"sa-pipeline ui --home {dataset.home}")
+    console.print(table, soft_wrap=True)
+    if summary.failures:
+        raise typer.Exit(1)
+
+
+def _print_rows(rows: "pandas.DataFrame", title: str | None = None) -> None:  # type: ignore[name-defined]  # noqa: F821  # loaded with the catalogue
+    table = Table(*[str(column) for column in rows.columns], title=title)
+    for values in rows.itertuples(index=False):
+        table.add_row(*[_cell(value) for value in values])
+    console.print(table)
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Fixtures: real photographs made small, a dataset of them, and the built-in model."""
+
+from pathlib import Path
+
+import pytest
+import skimage.data
+import torch
+from PIL import Image
+
+from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset
+from sa_pipeline.sam.registry import LoadedModel, load_model
+from sa_pipeline.settings import EmbeddingSettings, ImageSettings, MaskSettings, PipelineSettings
+
+SMALL_MASKS = MaskSettings(
+    points_per_side=6,
+    pred_iou_thresh=0.3,
+    stability_score_thresh=0.6,
+    pred_iou_floor=0.1,
+    stability_score_floor=0.4,
+    min_mask_region_area=30,
+    max_image_cover=0.95,
+    min_area=1,
+    drop_small_masks=True,
+)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> LoadedModel:
+    return load_model("tiny")
+
+
+@pytest.fixture
+def photo_folder(tmp_path: Path) -> Path:
+    """Five photographs of 160 px and a file that is no image."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("astronaut", "chelsea", "coffee", "rocket", "camera"):
+        image = Image.fromarray(getattr(skimage.data, name)())
+        image.thumbnail((160, 160))
+        image.save(folder / f"{name}.png")
+    (folder / "broken.jpg").write_bytes(b"no image at all")
+    return folder
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, photo_folder: Path) -> Dataset:
+    settings = PipelineSettings(
+        images=ImageSettings(images_per_shard=3), embeddings=EmbeddingSettings(), masks=SMALL_MASKS
+    )
+    return open_dataset(tmp_path / "home", DatasetConfig(source=str(photo_folder), settings=settings))

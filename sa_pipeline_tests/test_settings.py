@@ -1,0 +1,48 @@
+"""Settings refuse what makes no sense, in a sentence that names the field."""
+
+import pytest
+from segment_anything import SamAutomaticMaskGenerator
+
+from sa_pipeline.errors import SettingsError
+from sa_pipeline.sam.tiny import build_tiny
+from sa_pipeline.settings import PRESETS, MaskSettings, parse_settings, preset
+
+
+def test_defaults_are_the_official_generators() -> None:
+    official = SamAutomaticMaskGenerator(build_tiny())
+    settings = MaskSettings()
+    for name in MaskSettings.model_fields.keys() & vars(official).keys():
+        assert getattr(settings, name) == getattr(official, name), name
+
+
+def test_the_sa1b_preset_holds_the_papers_numbers() -> None:
+    masks = preset("sa1b").masks
+    assert (masks.points_per_side, masks.pred_iou_thresh, masks.stability_score_thresh) == (32, 0.88, 0.95)
+    assert (masks.crop_n_layers, masks.box_nms_thresh, masks.crop_nms_thresh) == (2, 0.7, 0.7)
+    assert (masks.min_mask_region_area, masks.max_image_cover, masks.drop_small_masks) == (100, 0.95, True)
+    assert masks.proposals_per_image == 3 * (32**2 + 4 * 16**2 + 16 * 8**2)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"masks": {"pred_iou_thres": 0.9}}, r"new\.yaml: masks\.pred_iou_thres: Extra inputs"),
+        ({"masks": {"points_per_side": 0}}, r"masks\.points_per_side: .*greater than or equal to 1, got 0"),
+        ({"masks": {"pred_iou_floor": 0.95}}, r"pred_iou_floor \(0\.95\) must not be above pred_iou_thresh \(0\.88\)"),
+        ({"images": {"jpeg_quality": "high"}}, r"images\.jpeg_quality: .*integer.*'high'"),
+        ({"masks": {"points_per_side": 4, "crop_n_layers": 3, "crop_n_points_downscale_factor": 2}}, r"at least 1"),
+    ],
+)
+def test_a_wrong_value_is_named(values, sentence) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        parse_settings(values, name="new.yaml")
+
+
+def test_an_unknown_preset_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(SettingsError, match="choose one of: reference, sa1b, fast"):
+        preset("slow")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_a_round_trip_through_plain_values(name) -> None:
+    assert parse_settings(preset(name).model_dump(mode="json"), name=name) == preset(name)

@@ -1,0 +1,58 @@
+"""Storage publishes files whole or not at all."""
+
+import os
+import uuid
+
+import pytest
+
+from sa_pipeline.errors import StorageError
+from sa_pipeline.storage import Storage
+
+
+@pytest.fixture(params=["local", "memory"])
+def storage(request, tmp_path) -> Storage:
+    return Storage(tmp_path / "root" if request.param == "local" else f"memory://{uuid.uuid4().hex}")
+
+
+def test_a_written_file_is_read_back_listed_and_digested(storage) -> None:
+    storage.write_bytes("folder/b.bin", b"two")
+    storage.write_bytes("folder/a.bin", b"one")
+    assert storage.read_bytes("folder/a.bin") == b"one"
+    assert storage.list("folder", ".bin") == ["folder/a.bin", "folder/b.bin"]
+    assert storage.size("folder/a.bin") == 3
+    assert storage.digest("folder/a.bin").startswith("7692c3ad3540")
+    with storage.local_copy("folder/a.bin") as path:
+        assert path.read_bytes() == b"one"
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(storage) -> None:
+    storage.write_bytes("a.bin", b"old")
+    with pytest.raises(RuntimeError), storage.writing("a.bin") as path:  # noqa: PT012
+        path.write_bytes(b"half")
+        raise RuntimeError
+    assert storage.read_bytes("a.bin") == b"old"
+    assert storage.list("") == ["/a.bin"]
+
+
+def test_what_a_killed_process_left_aside_is_removed_by_the_next_writer(tmp_path) -> None:
+    storage = Storage(tmp_path)
+    child = os.fork()
+    if child == 0:
+        with storage.writing("a.bin") as path:
+            path.write_bytes(b"half")
+            os._exit(9)
+    os.waitpid(child, 0)
+    assert len(list(tmp_path.iterdir())) == 1
+    assert storage.list("") == []
+    storage.write_bytes("a.bin", b"whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_missing_file_is_named(storage) -> None:
+    with pytest.raises(StorageError, match=r"nothing\.bin cannot be read"):
+        storage.read_bytes("nothing.bin")
+
+
+def test_an_unknown_protocol_is_refused() -> None:
+    with pytest.raises(StorageError, match="expected a path or a URL"):
+        Storage("nonsense://bucket")
