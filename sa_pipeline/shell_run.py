@@ -37,7 +37,7 @@ def run_dataset(dataset: Dataset, progress: Progress) -> RunSummary:
         CheckpointError: The checkpoint is not there.
         KeyboardInterrupt: The run was stopped; what was published stays.
     """
-    from sa_pipeline.runs import ensure_dagster_home, refresh_catalog, run_shard
+    from sa_pipeline.runs import ensure_dagster_home, run_catalog, run_shard
 
     started = time.monotonic()
     checkpoint = checkpoint_ref(dataset.settings.checkpoint)
@@ -49,16 +49,18 @@ def run_dataset(dataset: Dataset, progress: Progress) -> RunSummary:
     shards = list_shards(dataset.storage)
     summary = RunSummary(shards=len(shards))
     with ensure_dagster_home(dataset) as instance:
-        for shard in shards:
+        for shard in progress.track(shards, description="shards", total=len(shards)):
             states = shard_freshness(dataset, shard, checkpoint).values()
             if all(state is Freshness.FRESH for state in states):
                 summary.fresh_shards += 1
                 continue
-            outcome = run_shard(dataset, shard, instance, progress)
+            outcome = run_shard(dataset, shard, instance)
             if not outcome.success:
                 summary.failures.append(f"shard {shard}, {outcome.failed_step}: {outcome.error}")
         if summary.fresh_shards < len(shards) or not dataset.catalog_path.exists():
-            refresh_catalog(dataset, instance)
+            outcome = run_catalog(dataset, instance)
+            if not outcome.success:
+                summary.failures.append(f"catalogue: {outcome.error}")
     _count(dataset, shards, summary)
     summary.seconds = time.monotonic() - started
     return summary

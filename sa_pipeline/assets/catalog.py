@@ -1,0 +1,33 @@
+"""`catalog`: one DuckDB file about all shards, and the report page."""
+
+from typing import Any
+
+import dagster as dg
+
+from sa_pipeline.assets.sa1b_export import sa1b_export
+from sa_pipeline.catalog.build import build_catalog
+from sa_pipeline.report.page import write_report
+from sa_pipeline.resources import DatasetResource
+from sa_pipeline.run_history import read_run_history
+
+
+@dg.asset(
+    deps=[sa1b_export],
+    group_name="catalog",
+    kinds={"duckdb"},
+    description="Everything that is known of shards, images and masks, to be asked with SQL.",
+)
+def catalog(context: dg.AssetExecutionContext, data: DatasetResource) -> dg.MaterializeResult[Any]:
+    """Builds the catalogue and the report from the files of all shards."""
+    dataset = data.open()
+    built = build_catalog(dataset, runs=read_run_history(context.instance))
+    page = write_report(dataset)
+    metadata: dict[str, Any] = {f"rows_{table}": count for table, count in built.counts.items()}
+    return dg.MaterializeResult(
+        metadata=metadata
+        | {
+            "seconds": round(built.seconds, 2),
+            "file": dg.MetadataValue.path(str(dataset.catalog_path)),
+            "report": dg.MetadataValue.path(str(page)),
+        }
+    )

@@ -1,0 +1,57 @@
+"""What the assets of the shard flow share: partitions, the pool of models, and how a stage is reported."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from sa_pipeline.artifacts import artifact_name
+from sa_pipeline.dataset import Dataset
+from sa_pipeline.progress import LogProgress
+from sa_pipeline.stages.result import StageResult
+
+IMAGE_SHARDS = dg.DynamicPartitionsDefinition(name="image_shards")
+"""One partition per shard of the ledger."""
+
+MODEL_POOL = "sam"
+"""Steps that hold a model; the instance's settings say how many may do so at once."""
+
+TRANSIENT_FAULTS = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL)
+"""Storage that does not answer for a moment."""
+
+SHARD_FLOW: Mapping[str, Any] = {
+    "partitions_def": IMAGE_SHARDS,
+    "group_name": "automatic_stage",
+    "retry_policy": TRANSIENT_FAULTS,
+}
+
+
+def log_progress(context: dg.AssetExecutionContext) -> LogProgress:
+    """Progress as lines in the run's log."""
+    return LogProgress(context.log.info)
+
+
+def report(
+    dataset: Dataset, result: StageResult, rate: str, pictures: Mapping[str, str] | None = None
+) -> dg.MaterializeResult[Any]:
+    """Describes a stage's outcome for the UI.
+
+    Args:
+        dataset: Where the file lies.
+        result: What the stage returned.
+        rate: The count that throughput is reckoned from, such as `images`.
+        pictures: Markdown of pictures by title.
+    """
+    header = result.header
+    metadata: dict[str, Any] = {name: dg.MetadataValue.int(count) for name, count in sorted(header.counts.items())}
+    metadata["seconds"] = dg.MetadataValue.float(round(result.seconds, 2))
+    metadata["reused"] = dg.MetadataValue.bool(result.reused)
+    if not result.reused and result.seconds > 0:
+        throughput = header.counts.get(rate, 0) / result.seconds
+        metadata[f"{rate}_per_second"] = dg.MetadataValue.float(round(throughput, 3))
+    metadata["file"] = dg.MetadataValue.path(dataset.storage.url_of(artifact_name(header.asset, header.shard)))
+    if header.checkpoint is not None:
+        metadata["checkpoint"] = f"{header.checkpoint.name} {header.checkpoint.digest[:16]}"
+    for title, picture in (pictures or {}).items():
+        metadata[title] = dg.MetadataValue.md(picture)
+    return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(header.content_digest))

@@ -1,0 +1,103 @@
+"""Jobs, the sensor for new images, and the nightly backfill."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from sa_pipeline.artifacts import AssetName
+from sa_pipeline.assets.common import IMAGE_SHARDS
+from sa_pipeline.images.ledger import append_new_images, list_shards
+from sa_pipeline.provenance import Freshness, shard_freshness
+from sa_pipeline.resources import DatasetResource
+
+SENSOR_INTERVAL_SECONDS = 60
+IMAGES_PER_TICK = 1024
+"""New images that a tick reads and hashes at most, so that it ends well before Dagster's limit of a minute."""
+
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+SHARD_SELECTION = dg.AssetSelection.assets(*[asset.value for asset in AssetName])
+
+shard_masks = dg.define_asset_job(
+    "shard_masks",
+    selection=SHARD_SELECTION,
+    partitions_def=IMAGE_SHARDS,
+    executor_def=dg.in_process_executor,
+    description="All six assets of a shard in one process, so that the checkpoint is loaded once.",
+)
+
+refresh_catalog = dg.define_asset_job(
+    "refresh_catalog",
+    selection=dg.AssetSelection.assets("catalog"),
+    executor_def=dg.in_process_executor,
+    description="Builds the catalogue and the report anew.",
+)
+
+
+@dg.sensor(
+    job=shard_masks,
+    minimum_interval_seconds=SENSOR_INTERVAL_SECONDS,
+    description="Appends new images of the source to new shards and runs them.",
+)
+def new_images(context: dg.SensorEvaluationContext, data: DatasetResource) -> dg.SensorResult | dg.SkipReason:
+    """Looks for images that the ledger does not know."""
+    dataset = data.open()
+    if dataset.config.source is None:
+        return dg.SkipReason(f"No source is set in {dataset.home}; set SA_PIPELINE_SOURCE or run `sa-pipeline run`.")
+    append_new_images(dataset.storage, dataset.config.source, dataset.settings.images, limit=IMAGES_PER_TICK)
+    known = set(context.instance.get_dynamic_partitions(str(IMAGE_SHARDS.name)))
+    added = [shard for shard in list_shards(dataset.storage) if shard not in known]
+    if not added:
+        return dg.SkipReason(f"No new images in {dataset.config.source}.")
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(run_key=shard, partition_key=shard) for shard in added],
+        dynamic_partitions_requests=[IMAGE_SHARDS.build_add_request(added)],
+    )
+
+
+@dg.schedule(
+    job=shard_masks,
+    cron_schedule="0 2 * * *",
+    description="Every night, runs the shards of which a file is missing or stale.",
+)
+def nightly_backfill(
+    context: dg.ScheduleEvaluationContext, data: DatasetResource
+) -> Iterator[dg.RunRequest] | dg.SkipReason:
+    """Compares the ledger's shards with the files that are there."""
+    dataset, checkpoint = data.open(), data.checkpoint()
+    running = shards_in_progress(context.instance)
+    wanted = [
+        shard
+        for shard in list_shards(dataset.storage)
+        if shard not in running
+        and any(state is not Freshness.FRESH for state in shard_freshness(dataset, shard, checkpoint).values())
+    ]
+    if not wanted:
+        return dg.SkipReason("Every shard is fresh or in progress.")
+    context.instance.add_dynamic_partitions(str(IMAGE_SHARDS.name), wanted)
+    return iter([dg.RunRequest(partition_key=shard) for shard in wanted])
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    monitored_jobs=[shard_masks],
+    request_job=refresh_catalog,
+    description="Builds the catalogue anew when the last of the shard runs has ended.",
+)
+def catalog_after_shards(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
+    """Waits until no shard run is left, so that a backfill builds the catalogue once."""
+    if shards_in_progress(context.instance):
+        return dg.SkipReason("Shard runs are still in progress.")
+    return dg.RunRequest(run_key=context.dagster_run.run_id)
+
+
+def shards_in_progress(instance: dg.DagsterInstance) -> set[str]:
+    """Shards of which a run is queued or under way."""
+    unfinished = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
+    return {run.tags["dagster/partition"] for run in unfinished if "dagster/partition" in run.tags}

@@ -1,0 +1,33 @@
+"""The one `Definitions` object that Dagster loads."""
+
+import dagster as dg
+
+from sa_pipeline.assets.candidate_masks import candidate_masks
+from sa_pipeline.assets.catalog import catalog
+from sa_pipeline.assets.current_checkpoint import current_checkpoint
+from sa_pipeline.assets.deduplicated_masks import deduplicated_masks
+from sa_pipeline.assets.filtered_masks import filtered_masks
+from sa_pipeline.assets.image_embeddings import image_embeddings
+from sa_pipeline.assets.raw_images import raw_images
+from sa_pipeline.assets.sa1b_export import sa1b_export
+from sa_pipeline.automation import catalog_after_shards, new_images, nightly_backfill, refresh_catalog, shard_masks
+from sa_pipeline.resources import DatasetResource
+
+FLOW = (
+    raw_images,
+    image_embeddings,
+    candidate_masks,
+    filtered_masks,
+    deduplicated_masks,
+    sa1b_export,
+    catalog,
+)
+"""The assets in the order of the data."""
+
+defs = dg.Definitions(
+    assets=[current_checkpoint, *FLOW],
+    jobs=[shard_masks, refresh_catalog],
+    sensors=[new_images, catalog_after_shards],
+    schedules=[nightly_backfill],
+    resources={"data": DatasetResource()},
+)

@@ -1,0 +1,63 @@
+"""Distributions of scores and sizes, and the funnel from proposal to mask."""
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from sa_pipeline.settings import MaskSettings
+
+BINS = 50
+BAR_COLOUR = "#3d6fb4"
+THRESHOLD_COLOUR = "#c0392b"
+
+
+def score_histograms(candidates: pa.Table, settings: MaskSettings) -> Image.Image:
+    """Histograms of predicted IoU, stability score and relative size, with the thresholds as lines.
+
+    Args:
+        candidates: With the columns predicted_iou, stability_score, area and size of `CANDIDATE_MASKS`.
+        settings: Thresholds.
+    """
+    area = candidates["area"].to_numpy().astype(np.float64)
+    size = np.array(candidates["size"].to_pylist(), np.float64).reshape(-1, 2)
+    panels = (
+        ("predicted IoU", candidates["predicted_iou"].to_numpy(), settings.pred_iou_thresh),
+        ("stability score", candidates["stability_score"].to_numpy(), settings.stability_score_thresh),
+        ("relative size", np.sqrt(area / size.prod(axis=1)), None),
+    )
+    figure = Figure(figsize=(9, 2.6), dpi=100, layout="constrained")
+    for axes, (title, values, threshold) in zip(figure.subplots(1, 3), panels, strict=True):
+        axes.hist(values[np.isfinite(values)], bins=BINS, color=BAR_COLOUR)
+        if threshold is not None:
+            axes.axvline(threshold, color=THRESHOLD_COLOUR, linewidth=1)
+        axes.set_title(f"{title} of {len(values)} candidates", fontsize=9)
+        axes.tick_params(labelsize=8)
+    return _to_image(figure)
+
+
+def funnel_chart(counts: Mapping[str, int]) -> Image.Image:
+    """Bars of named counts, in the order given.
+
+    Args:
+        counts: Such as how many masks each rule dropped.
+    """
+    figure = Figure(figsize=(7, 0.6 + 0.32 * len(counts)), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    names = [name.replace("_", " ") for name in counts]
+    bars = axes.barh(names, list(counts.values()), color=BAR_COLOUR)
+    axes.bar_label(bars, fontsize=8, padding=2)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    axes.tick_params(labelsize=8)
+    return _to_image(figure)
+
+
+def _to_image(figure: Figure) -> Image.Image:
+    sink = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(sink)
+    return Image.open(sink).convert("RGB")

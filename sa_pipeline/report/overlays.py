@@ -1,0 +1,89 @@
+"""Masks drawn over their images."""
+
+import colorsys
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from sa_pipeline.artifacts import AssetName, read_table
+from sa_pipeline.dataset import Dataset
+from sa_pipeline.masks.rle import counts_to_mask
+from sa_pipeline.stages.shard_images import iterate_images
+
+OPACITY = 0.5
+GOLDEN_RATIO = 0.618033988749895
+"""Steps of the hue, so that neighbours in the list differ in colour."""
+CAPTION_HEIGHT = 18
+
+
+def mask_colour(index: int) -> tuple[int, int, int]:
+    """RGB of the mask at a position in the list."""
+    hue = (index * GOLDEN_RATIO) % 1.0
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.65 + 0.35 * (index % 2), 1.0 - 0.25 * (index % 3) / 2)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def draw_masks(image: npt.NDArray[np.uint8], counts: Sequence[str]) -> npt.NDArray[np.uint8]:
+    """Draws masks in colours of their own, the largest first, each with a thin outline.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        counts: COCO compressed run lengths of masks of the image's size.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    height, width = image.shape[:2]
+    masks = [counts_to_mask(item, (height, width)) for item in counts]
+    canvas = image.astype(np.float32)
+    order = sorted(range(len(masks)), key=lambda index: -int(masks[index].sum()))
+    for index in order:
+        canvas[masks[index]] = (1 - OPACITY) * canvas[masks[index]] + OPACITY * np.array(mask_colour(index))
+    drawn = np.ascontiguousarray(canvas.round().astype(np.uint8))
+    for index in order:
+        outlines, _ = cv2.findContours(
+            np.ascontiguousarray(masks[index], np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
+        )
+        cv2.drawContours(drawn, outlines, -1, mask_colour(index), 1, cv2.LINE_AA)
+    return drawn
+
+
+def overlay_sheet(dataset: Dataset, shard: str, max_images: int = 6, max_side: int = 440) -> Image.Image:
+    """Pairs of image and overlay, one below the other, for the first images of a shard.
+
+    Raises:
+        ArtifactError: `raw_images` or `deduplicated_masks` was not made or is damaged.
+    """
+    rows = []
+    for image, _ in zip(iterate_images(dataset, shard), range(max_images), strict=False):
+        counts = exported_counts(dataset, shard, image.image_id)
+        pixels = image.pixels
+        pair = Image.fromarray(np.concatenate([pixels, draw_masks(pixels, counts)], axis=1))
+        pair.thumbnail((2 * max_side, max_side))
+        rows.append((f"{image.file_name}: {len(counts)} masks", pair))
+    return _stack(rows)
+
+
+def exported_counts(dataset: Dataset, shard: str, image_id: int) -> list[str]:
+    """Run lengths of an image's exported masks, in the order of its record."""
+    columns = ["image_id", "kept", "rank", "counts"]
+    masks = read_table(dataset.storage, AssetName.DEDUPLICATED_MASKS, shard, columns=columns, image_id=image_id)
+    counts: list[str] = masks.filter(masks["kept"]).sort_by("rank")["counts"].to_pylist()
+    return counts
+
+
+def _stack(rows: Sequence[tuple[str, Image.Image]]) -> Image.Image:
+    width = max((picture.width for _, picture in rows), default=320)
+    height = sum(picture.height + CAPTION_HEIGHT for _, picture in rows) or CAPTION_HEIGHT
+    sheet = Image.new("RGB", (width, height), "white")
+    draw, top = ImageDraw.Draw(sheet), 0
+    if not rows:
+        draw.text((4, 2), "no images", fill="black")
+    for caption, picture in rows:
+        draw.text((4, top + 2), caption, fill="black")
+        sheet.paste(picture, (0, top + CAPTION_HEIGHT))
+        top += picture.height + CAPTION_HEIGHT
+    return sheet

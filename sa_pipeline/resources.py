@@ -1,0 +1,33 @@
+"""What assets are handed: the dataset and the model that its settings name."""
+
+import functools
+
+import dagster as dg
+
+from sa_pipeline.artifacts import CheckpointRef
+from sa_pipeline.dataset import Dataset, open_dataset
+from sa_pipeline.sam.registry import LoadedModel, checkpoint_ref, load_model
+
+
+class DatasetResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The dataset of a home folder."""
+
+    home: str | None = None
+    """The folder; by default `SA_PIPELINE_HOME`, else `./sa_pipeline_home`."""
+
+    def open(self) -> Dataset:
+        """Opens the dataset with the settings that its home holds now."""
+        return open_dataset(self.home)
+
+    def checkpoint(self) -> CheckpointRef:
+        """The weights that the dataset's settings name."""
+        return checkpoint_ref(self.open().settings.checkpoint)
+
+    def model(self) -> LoadedModel:
+        """The model, loaded once per process and checkpoint."""
+        return _model(self.open().settings.checkpoint, self.checkpoint().digest)
+
+
+@functools.lru_cache(maxsize=1)
+def _model(name: str, _digest: str) -> LoadedModel:
+    return load_model(name)
