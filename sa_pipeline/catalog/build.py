@@ -1,0 +1,138 @@
+"""Building the catalogue: files in, one DuckDB file out, published by rename."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sa_pipeline.artifacts import ArtifactHeader, AssetName, artifact_name, read_header
+from sa_pipeline.catalog.schema import COLUMN_COMMENTS, TABLES, VIEWS
+from sa_pipeline.dataset import CATALOG_FILE, Dataset
+from sa_pipeline.errors import ArtifactError
+from sa_pipeline.images.ledger import list_shards
+from sa_pipeline.progress import Progress, SilentProgress
+from sa_pipeline.schemas import CANDIDATE_MASKS, DEDUPLICATED_MASKS, FILTERED_MASKS, RAW_IMAGES
+from sa_pipeline.storage import Storage
+
+_RAW_TABLES: Mapping[AssetName, tuple[pa.Schema, frozenset[str]]] = {
+    AssetName.RAW_IMAGES: (RAW_IMAGES, frozenset({"jpeg"})),
+    AssetName.CANDIDATE_MASKS: (CANDIDATE_MASKS, frozenset({"counts"})),
+    AssetName.FILTERED_MASKS: (FILTERED_MASKS, frozenset()),
+    AssetName.DEDUPLICATED_MASKS: (DEDUPLICATED_MASKS, frozenset({"counts"})),
+}
+"""What is loaded of each file, and the columns that are left in it: pixels and run lengths."""
+
+
+@dataclass(frozen=True)
+class CatalogReport:
+    """Rows by table, and the seconds that the build took."""
+
+    counts: dict[str, int]
+    seconds: float
+
+
+def build_catalog(dataset: Dataset, runs: pa.Table | None = None, progress: Progress | None = None) -> CatalogReport:
+    """Builds the catalogue of a dataset from its files.
+
+    It is written aside and renamed: whoever reads the old one goes on reading it, and no reader hinders a build.
+
+    Args:
+        dataset: The dataset; shards of which only some files exist are taken with what they have.
+        runs: Past runs (run_id, job, shard, status, started, ended), if there is somebody who knows them.
+        progress: Shows the shards.
+
+    Raises:
+        StorageError: The catalogue cannot be written.
+    """
+    started = time.monotonic()
+    with Storage(dataset.home).writing(CATALOG_FILE) as path:
+        path.unlink(missing_ok=True)
+        with duckdb.connect(str(path)) as connection:
+            _create(connection)
+            _load(connection, dataset, progress or SilentProgress())
+            if runs is not None and runs.num_rows:
+                connection.register("given_runs", runs)
+                connection.execute("INSERT INTO runs SELECT run_id, job, shard, status, started, ended FROM given_runs")
+            for statement in (*TABLES.derived, *VIEWS):
+                connection.execute(statement)
+            _comment(connection)
+            counts = {
+                str(name): int(connection.execute(f'SELECT count(*) FROM "{name}"').fetchall()[0][0])  # noqa: S608
+                for (name,) in connection.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall()
+            }
+        Path(f"{path}.wal").unlink(missing_ok=True)
+    return CatalogReport(counts, time.monotonic() - started)
+
+
+def _create(connection: duckdb.DuckDBPyConnection) -> None:
+    for statement in TABLES.created:
+        connection.execute(statement)
+    for asset, (schema, left_out) in _RAW_TABLES.items():
+        fields = [field for field in schema if field.name not in left_out]
+        empty = pa.schema([*fields, pa.field("shard", pa.string())]).empty_table()
+        connection.register("empty", empty)
+        connection.execute(f"CREATE TEMP TABLE loaded_{asset} AS SELECT * FROM empty")  # noqa: S608
+        connection.unregister("empty")
+
+
+def _load(connection: duckdb.DuckDBPyConnection, dataset: Dataset, progress: Progress) -> None:
+    shards = list_shards(dataset.storage)
+    for shard in progress.track(shards, description="catalogue", total=len(shards)):
+        for asset, header in _headers(dataset.storage, shard):
+            _insert_artifact(connection, dataset.storage, header)
+            if asset in _RAW_TABLES:
+                _insert_rows(connection, dataset.storage, asset, shard)
+
+
+def _headers(storage: Storage, shard: str) -> Iterator[tuple[AssetName, ArtifactHeader]]:
+    for asset in AssetName:
+        try:
+            header = read_header(storage, asset, shard)
+        except ArtifactError:
+            continue  # the asset's own check reports a damaged file; the catalogue tells of what can be read
+        if header is not None:
+            yield asset, header
+
+
+def _insert_artifact(connection: duckdb.DuckDBPyConnection, storage: Storage, header: ArtifactHeader) -> None:
+    name = artifact_name(header.asset, header.shard)
+    checkpoint = header.checkpoint
+    connection.execute(
+        "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            header.asset.value,
+            header.shard,
+            name,
+            storage.size(name),
+            header.schema_version,
+            header.content_digest,
+            checkpoint.name if checkpoint else None,
+            checkpoint.digest if checkpoint else None,
+            json.dumps(header.settings, sort_keys=True),
+            json.dumps(header.inputs, sort_keys=True),
+            json.dumps(header.counts, sort_keys=True),
+        ],
+    )
+
+
+def _insert_rows(connection: duckdb.DuckDBPyConnection, storage: Storage, asset: AssetName, shard: str) -> None:
+    schema, left_out = _RAW_TABLES[asset]
+    columns = [name for name in schema.names if name not in left_out]
+    with storage.reading(artifact_name(asset, shard)) as file:
+        rows = pq.read_table(file, columns=columns)
+    rows = rows.append_column("shard", pa.array([shard] * rows.num_rows, pa.string()))
+    connection.register("rows_of_shard", rows)
+    connection.execute(f"INSERT INTO loaded_{asset} SELECT * FROM rows_of_shard")  # noqa: S608
+    connection.unregister("rows_of_shard")
+
+
+def _comment(connection: duckdb.DuckDBPyConnection) -> None:
+    for table, comments in COLUMN_COMMENTS.items():
+        for column, comment in comments.items():
+            text = comment.replace("'", "''")
+            connection.execute(f'COMMENT ON COLUMN "{table}"."{column}" IS \'{text}\'')

@@ -1,0 +1,204 @@
+"""The catalogue's tables, canned views, and what their columns mean."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from sa_pipeline.schemas import CANDIDATE_MASKS, DEDUPLICATED_MASKS, RAW_IMAGES
+
+
+class _Tables(NamedTuple):
+    created: tuple[str, ...]
+    """Before the files are loaded."""
+    derived: tuple[str, ...]
+    """From what was loaded."""
+
+
+TABLES = _Tables(
+    created=(
+        """
+        CREATE TABLE artifacts (
+            asset VARCHAR, shard VARCHAR, file VARCHAR, bytes BIGINT, schema_version INTEGER, content_digest VARCHAR,
+            checkpoint VARCHAR, checkpoint_digest VARCHAR, settings JSON, inputs JSON, counts JSON
+        )
+        """,
+        """
+        CREATE TABLE runs (
+            run_id VARCHAR, job VARCHAR, shard VARCHAR, status VARCHAR, started TIMESTAMPTZ, ended TIMESTAMPTZ
+        )
+        """,
+    ),
+    derived=(
+        "CREATE TABLE images AS SELECT * FROM loaded_raw_images ORDER BY image_id",
+        """
+        CREATE TABLE candidates AS SELECT * EXCLUDE (size) FROM loaded_candidate_masks ORDER BY mask_id
+        """,
+        """
+        CREATE TABLE verdicts AS
+        SELECT f.mask_id, f.image_id, f.shard, coalesce(d.kept, f.kept) AS kept,
+               coalesce(f.dropped_by, d.dropped_by) AS dropped_by, d.suppressed_by
+        FROM loaded_filtered_masks f LEFT JOIN loaded_deduplicated_masks d USING (mask_id)
+        ORDER BY mask_id
+        """,
+        """
+        CREATE TABLE masks AS
+        SELECT m.* EXCLUDE (size, kept, dropped_by, suppressed_by),
+               sqrt(m.area / (m.size[1]::DOUBLE * m.size[2])) AS relative_size,
+               (m.bbox[1] + m.bbox[3] / 2) / m.size[2] AS center_x,
+               (m.bbox[2] + m.bbox[4] / 2) / m.size[1] AS center_y,
+               a.checkpoint_digest
+        FROM loaded_deduplicated_masks m
+        LEFT JOIN artifacts a ON a.asset = 'deduplicated_masks' AND a.shard = m.shard
+        WHERE m.kept
+        ORDER BY m.image_id, m.rank
+        """,
+        """
+        CREATE TABLE shards AS
+        SELECT shard,
+               (SELECT count(*) FROM images i WHERE i.shard = s.shard AND i.status = 'ok') AS images,
+               (SELECT count(*) FROM images i WHERE i.shard = s.shard AND i.status = 'rejected') AS rejected,
+               (SELECT count(*) FROM masks m WHERE m.shard = s.shard) AS masks,
+               count(*) AS files,
+               max(checkpoint_digest) AS checkpoint_digest
+        FROM artifacts s GROUP BY shard ORDER BY shard
+        """,
+        """
+        CREATE TABLE checkpoints AS
+        SELECT checkpoint AS name, checkpoint_digest AS digest, count(DISTINCT shard) AS shards,
+               (SELECT count(*) FROM masks m WHERE m.checkpoint_digest = a.checkpoint_digest) AS masks
+        FROM artifacts a WHERE checkpoint_digest IS NOT NULL GROUP BY ALL ORDER BY name, digest
+        """,
+    ),
+)
+
+VIEWS = (
+    """
+    CREATE VIEW masks_per_image AS
+    SELECT i.image_id, i.file_name, i.shard, count(m.mask_id) AS masks
+    FROM images i LEFT JOIN masks m USING (image_id) WHERE i.status = 'ok'
+    GROUP BY ALL ORDER BY i.image_id
+    """,
+    """
+    CREATE VIEW mask_size_distribution AS
+    SELECT least(floor(relative_size * 20) / 20, 0.95) AS relative_size_from, count(*) AS masks
+    FROM masks GROUP BY ALL ORDER BY 1
+    """,
+    """
+    CREATE VIEW predicted_iou_distribution AS
+    SELECT round(floor(predicted_iou * 50) / 50, 2) AS predicted_iou_from, count(*) AS candidates
+    FROM candidates GROUP BY ALL ORDER BY 1
+    """,
+    """
+    CREATE VIEW stability_distribution AS
+    SELECT round(floor(stability_score * 50) / 50, 2) AS stability_score_from, count(*) AS candidates
+    FROM candidates GROUP BY ALL ORDER BY 1
+    """,
+    """
+    CREATE VIEW funnel AS
+    WITH counted AS (
+        SELECT coalesce(sum((counts->>'proposals')::BIGINT), 0) AS proposals,
+               coalesce(sum((counts->>'below_predicted_iou_floor')::BIGINT), 0) AS below_predicted_iou_floor,
+               coalesce(sum((counts->>'below_stability_floor')::BIGINT), 0) AS below_stability_floor
+        FROM artifacts WHERE asset = 'candidate_masks'
+    )
+    SELECT 'proposals' AS step, proposals AS masks FROM counted
+    UNION ALL SELECT 'below_predicted_iou_floor', below_predicted_iou_floor FROM counted
+    UNION ALL SELECT 'below_stability_floor', below_stability_floor FROM counted
+    UNION ALL SELECT * FROM (SELECT dropped_by, count(*) FROM verdicts WHERE NOT kept GROUP BY ALL ORDER BY 2 DESC)
+    UNION ALL SELECT 'kept', count(*) FROM masks
+    """,
+    """
+    CREATE VIEW shard_drift AS
+    SELECT m.shard, count(*) AS masks, count(*) / nullif(any_value(s.images), 0) AS masks_per_image,
+           avg(predicted_iou) AS predicted_iou, avg(stability_score) AS stability_score,
+           median(relative_size) AS relative_size,
+           avg(predicted_iou) - (SELECT avg(predicted_iou) FROM masks) AS predicted_iou_shift,
+           avg(stability_score) - (SELECT avg(stability_score) FROM masks) AS stability_shift
+    FROM masks m JOIN shards s USING (shard) GROUP BY m.shard ORDER BY m.shard
+    """,
+    """
+    CREATE VIEW throughput AS
+    SELECT r.shard, r.run_id, r.started, epoch(r.ended - r.started) AS seconds,
+           s.images / nullif(epoch(r.ended - r.started), 0) AS images_per_second,
+           s.masks / nullif(epoch(r.ended - r.started), 0) AS masks_per_second
+    FROM runs r JOIN shards s USING (shard) WHERE r.status = 'SUCCESS' ORDER BY r.started
+    """,
+    """
+    CREATE VIEW rejected_images AS
+    SELECT image_id, shard, source_uri, reason, detail FROM images WHERE status = 'rejected' ORDER BY image_id
+    """,
+)
+
+_SHARD = {"shard": "partition that the row comes from"}
+
+
+def _described(*schemas: object) -> dict[str, str]:
+    return {
+        field.name: field.metadata[b"description"].decode()
+        for schema in schemas
+        for field in schema  # type: ignore[attr-defined]  # pyarrow is untyped
+    }
+
+
+_IMAGES = _described(RAW_IMAGES) | _SHARD
+_IMAGES.pop("jpeg")
+_CANDIDATES = _described(CANDIDATE_MASKS) | _SHARD
+_MASKS = _described(DEDUPLICATED_MASKS) | _SHARD
+for _name in ("size", "counts"):
+    _CANDIDATES.pop(_name)
+for _name in ("size", "counts", "kept", "dropped_by", "suppressed_by"):
+    _MASKS.pop(_name)
+
+COLUMN_COMMENTS: Mapping[str, Mapping[str, str]] = {
+    "artifacts": _SHARD
+    | {
+        "asset": "asset that made the file",
+        "file": "name within the storage root",
+        "bytes": "size of the file",
+        "schema_version": "version of the asset's file format and rules",
+        "content_digest": "SHA-256 of what the file holds",
+        "checkpoint": "name of the weights",
+        "checkpoint_digest": "SHA-256 of the weights' file",
+        "settings": "the settings that the content depends on",
+        "inputs": "content digests of the files that it was made from",
+        "counts": "what the asset counted",
+    },
+    "images": _IMAGES,
+    "candidates": _CANDIDATES,
+    "masks": _MASKS
+    | {
+        "relative_size": "square root of the mask's share of the image (paper §5)",
+        "center_x": "centre of bbox, as a share of the image's width",
+        "center_y": "centre of bbox, as a share of the image's height",
+        "checkpoint_digest": "SHA-256 of the weights' file",
+    },
+    "verdicts": _SHARD
+    | {
+        "mask_id": "the candidate",
+        "image_id": "image that it lies on",
+        "kept": "whether it is exported",
+        "dropped_by": "the rule that dropped it, null when kept",
+        "suppressed_by": "mask_id of the mask that it duplicates, if any",
+    },
+    "shards": _SHARD
+    | {
+        "images": "images that are not rejected",
+        "rejected": "files that are no good images",
+        "masks": "exported masks",
+        "files": "how many of the six files exist",
+        "checkpoint_digest": "SHA-256 of the weights' file",
+    },
+    "checkpoints": {
+        "name": "name of the weights",
+        "digest": "SHA-256 of the weights' file",
+        "shards": "shards that they were used on",
+        "masks": "exported masks that they made",
+    },
+    "runs": {
+        "run_id": "Dagster's id of the run",
+        "job": "Dagster job",
+        "shard": "partition, null for jobs without",
+        "status": "as Dagster has it, such as SUCCESS",
+        "started": "start of the run",
+        "ended": "end of the run",
+    },
+}
