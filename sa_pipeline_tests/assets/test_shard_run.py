@@ -1,0 +1,65 @@
+"""A shard as a Dagster run: one job, six assets, seen in the instance."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import pytest
+
+from sa_pipeline.artifacts import AssetName, artifact_name, export_tar_name
+from sa_pipeline.dataset import Dataset, save_config
+from sa_pipeline.images.ledger import append_new_images, list_shards
+from sa_pipeline.runs import ensure_dagster_home, run_catalog, run_shard
+
+
+@pytest.fixture
+def instance(dataset: Dataset) -> Iterator[dg.DagsterInstance]:
+    save_config(dataset)
+    append_new_images(dataset.storage, str(dataset.config.source), dataset.settings.images)
+    with ensure_dagster_home(dataset) as opened:
+        yield opened
+
+
+def latest(instance: dg.DagsterInstance, asset: str) -> dg.AssetMaterialization:
+    event = instance.get_latest_materialization_event(dg.AssetKey(asset))
+    assert event is not None
+    assert event.asset_materialization is not None
+    return event.asset_materialization
+
+
+def digests(dataset: Dataset, shard: str) -> dict[str, str]:
+    names = [*(artifact_name(asset, shard) for asset in AssetName), export_tar_name(shard)]
+    return {name: dataset.storage.digest(name) for name in names}
+
+
+def test_one_run_makes_all_six_files_and_running_again_changes_no_byte(dataset, instance) -> None:
+    shard = list_shards(dataset.storage)[0]
+    outcome = run_shard(dataset, shard, instance)
+    assert outcome.success, outcome.error
+    before = digests(dataset, shard)
+    assert instance.get_dynamic_partitions("image_shards") == [shard]
+    for asset in AssetName:
+        made = latest(instance, asset)
+        assert made.partition == shard
+        assert made.metadata["reused"].value is False
+        assert "file" in made.metadata
+        assert "seconds" in made.metadata
+
+    assert run_shard(dataset, shard, instance).success
+    assert digests(dataset, shard) == before
+    assert all(latest(instance, asset).metadata["reused"].value is True for asset in AssetName)
+    assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS}
+
+
+def test_a_shard_that_the_ledger_does_not_know_fails_with_the_step_and_a_sentence(dataset, instance) -> None:
+    outcome = run_shard(dataset, "000099", instance)
+    assert not outcome.success
+    assert outcome.failed_step == "raw_images"
+    assert outcome.error
+    assert "000099" in outcome.error
+
+
+def test_the_catalogue_is_built_by_a_run(dataset, instance) -> None:
+    assert run_shard(dataset, list_shards(dataset.storage)[0], instance).success
+    outcome = run_catalog(dataset, instance)
+    assert outcome.success, outcome.error
+    assert dataset.catalog_path.exists()

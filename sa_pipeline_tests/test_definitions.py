@@ -1,0 +1,38 @@
+"""What Dagster sees when it loads the code."""
+
+import subprocess
+import sys
+
+from sa_pipeline.definitions import FLOW, defs
+
+EDGES = {
+    "current_checkpoint": set(),
+    "raw_images": set(),
+    "image_embeddings": {"raw_images", "current_checkpoint"},
+    "candidate_masks": {"raw_images", "image_embeddings"},
+    "filtered_masks": {"candidate_masks"},
+    "deduplicated_masks": {"candidate_masks", "filtered_masks"},
+    "sa1b_export": {"raw_images", "deduplicated_masks"},
+    "catalog": {"sa1b_export"},
+}
+
+
+def test_the_assets_depend_on_each_other_as_the_paper_says() -> None:
+    graph = defs.resolve_asset_graph()
+    edges = {
+        key.to_user_string(): {parent.to_user_string() for parent in graph.get(key).parent_keys}
+        for key in graph.get_all_asset_keys()
+    }
+    assert edges == EDGES
+    assert [asset.key.to_user_string() for asset in FLOW] == list(EDGES)[1:]
+
+
+def test_nothing_starts_by_itself_until_somebody_switches_it_on() -> None:
+    repository = defs.get_repository_def()
+    assert {definition.default_status.value for definition in repository.schedule_defs} == {"STOPPED"}
+    assert repository.get_sensor_def("new_images").default_status.value == "STOPPED"
+
+
+def test_definitions_load_without_torch() -> None:
+    code = "import sys, sa_pipeline.definitions; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == 0
