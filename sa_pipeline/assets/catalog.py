@@ -5,8 +5,6 @@ from typing import Any
 import dagster as dg
 
 from sa_pipeline.assets.sa1b_export import sa1b_export
-from sa_pipeline.catalog.build import build_catalog
-from sa_pipeline.report.page import write_report
 from sa_pipeline.resources import DatasetResource
 from sa_pipeline.run_history import read_run_history
 
@@ -19,6 +17,9 @@ from sa_pipeline.run_history import read_run_history
 )
 def catalog(context: dg.AssetExecutionContext, data: DatasetResource) -> dg.MaterializeResult[Any]:
     """Builds the catalogue and the report from the files of all shards."""
+    from sa_pipeline.catalog.build import build_catalog
+    from sa_pipeline.report.page import write_report
+
     dataset = data.open()
     built = build_catalog(dataset, runs=read_run_history(context.instance))
     page = write_report(dataset)

@@ -34,7 +34,7 @@ TABLES = _Tables(
         """,
         """
         CREATE TABLE verdicts AS
-        SELECT f.mask_id, f.image_id, f.shard, coalesce(d.kept, f.kept) AS kept,
+        SELECT f.mask_id, f.image_id, f.shard, CASE WHEN f.kept THEN d.kept ELSE false END AS kept,
                coalesce(f.dropped_by, d.dropped_by) AS dropped_by, d.suppressed_by
         FROM loaded_filtered_masks f LEFT JOIN loaded_deduplicated_masks d USING (mask_id)
         ORDER BY mask_id
@@ -70,6 +70,17 @@ TABLES = _Tables(
     ),
 )
 
+VIEW_MEANINGS: Mapping[str, str] = {
+    "masks_per_image": "exported masks of every good image",
+    "mask_size_distribution": "exported masks by relative size, in steps of 0.05",
+    "predicted_iou_distribution": "candidates by predicted IoU, in steps of 0.02",
+    "stability_distribution": "candidates by stability score, in steps of 0.02",
+    "funnel": "from proposals to exported masks: how many each floor and rule dropped",
+    "shard_drift": "means of each shard's masks, and how far they lie from the whole dataset's",
+    "throughput": "seconds, images and masks a second of every successful shard run",
+    "rejected_images": "files that are no good images, and why",
+}
+
 VIEWS = (
     """
     CREATE VIEW masks_per_image AS
@@ -103,7 +114,7 @@ VIEWS = (
     SELECT 'proposals' AS step, proposals AS masks FROM counted
     UNION ALL SELECT 'below_predicted_iou_floor', below_predicted_iou_floor FROM counted
     UNION ALL SELECT 'below_stability_floor', below_stability_floor FROM counted
-    UNION ALL SELECT * FROM (SELECT dropped_by, count(*) FROM verdicts WHERE NOT kept GROUP BY ALL ORDER BY 2 DESC)
+    UNION ALL SELECT * FROM (SELECT dropped_by, count(*) FROM verdicts WHERE NOT kept GROUP BY ALL ORDER BY 2 DESC, 1)
     UNION ALL SELECT 'kept', count(*) FROM masks
     """,
     """
@@ -148,6 +159,17 @@ for _name in ("size", "counts"):
 for _name in ("size", "counts", "kept", "dropped_by", "suppressed_by"):
     _MASKS.pop(_name)
 
+TABLE_MEANINGS: Mapping[str, str] = {
+    "shards": "a shard and what is in it",
+    "images": "an image, or a rejected file",
+    "masks": "an exported mask, without its pixels",
+    "candidates": "a proposal above the floors, without its pixels",
+    "verdicts": "what became of a candidate",
+    "checkpoints": "weights that made masks",
+    "runs": "a Dagster run",
+    "artifacts": "a file of an asset, and what it was made from",
+}
+
 COLUMN_COMMENTS: Mapping[str, Mapping[str, str]] = {
     "artifacts": _SHARD
     | {
@@ -175,7 +197,7 @@ COLUMN_COMMENTS: Mapping[str, Mapping[str, str]] = {
     | {
         "mask_id": "the candidate",
         "image_id": "image that it lies on",
-        "kept": "whether it is exported",
+        "kept": "whether it is exported; null while its shard is not deduplicated",
         "dropped_by": "the rule that dropped it, null when kept",
         "suppressed_by": "mask_id of the mask that it duplicates, if any",
     },

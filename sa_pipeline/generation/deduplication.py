@@ -2,6 +2,7 @@
 
 import enum
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +53,12 @@ def deduplicate_masks(candidates: pa.Table, verdicts: pa.Table, settings: MaskSe
     if settings.min_mask_region_area > 0:
         _clean_up(work, settings)
     return work.to_table()
+
+
+def exported_rows(masks: pa.Table) -> list[dict[str, Any]]:
+    """The rows of one image's deduplicated masks that are exported, in the order of the record."""
+    kept: list[dict[str, Any]] = masks.filter(masks["kept"]).sort_by("rank").to_pylist()
+    return kept
 
 
 @dataclass

@@ -4,11 +4,10 @@ from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from segment_anything.modeling import Sam
 
 from sa_pipeline.generation.candidates import propose_masks
-from sa_pipeline.generation.deduplication import deduplicate_masks
+from sa_pipeline.generation.deduplication import deduplicate_masks, exported_rows
 from sa_pipeline.generation.verdicts import judge_candidates
 from sa_pipeline.settings import MaskSettings
 
@@ -53,12 +52,6 @@ def generate_masks(image: npt.NDArray[np.uint8], sam: Sam, settings: MaskSetting
     candidates = propose_masks(image, sam, settings).candidates
     masks = deduplicate_masks(candidates, judge_candidates(candidates, settings), settings)
     return [_to_annotation(row) for row in exported_rows(masks)]
-
-
-def exported_rows(masks: pa.Table) -> list[dict[str, Any]]:
-    """The rows of one image's deduplicated masks that are exported, in the order of the record."""
-    kept: list[dict[str, Any]] = masks.filter(masks["kept"]).sort_by("rank").to_pylist()
-    return kept
 
 
 def _to_annotation(row: dict[str, Any]) -> Annotation:

@@ -47,7 +47,7 @@ def draw_masks(image: npt.NDArray[np.uint8], counts: Sequence[str]) -> npt.NDArr
         outlines, _ = cv2.findContours(
             np.ascontiguousarray(masks[index], np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
         )
-        cv2.drawContours(drawn, outlines, -1, mask_colour(index), 1, cv2.LINE_AA)
+        cv2.drawContours(drawn, outlines, -1, mask_colour(index), 1, cv2.LINE_8)
     return drawn
 
 

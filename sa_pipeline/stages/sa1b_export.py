@@ -5,7 +5,7 @@ from typing import Any
 
 from sa_pipeline.artifacts import ArtifactHeader, AssetName, artifact_name, export_tar_name, read_table
 from sa_pipeline.dataset import Dataset
-from sa_pipeline.generation.generate import exported_rows
+from sa_pipeline.generation.deduplication import exported_rows
 from sa_pipeline.progress import Progress, SilentProgress
 from sa_pipeline.provenance import expected_header
 from sa_pipeline.sa1b.records import Annotation, ImageInfo, Record, Segmentation

@@ -3,115 +3,83 @@
 from pathlib import Path
 
 import duckdb
-import numpy as np
-import pyarrow as pa
 import pytest
-from pycocotools import mask as coco
 
-from sa_pipeline.artifacts import ArtifactHeader, AssetName, CheckpointRef, writing_table
 from sa_pipeline.catalog.build import build_catalog
 from sa_pipeline.catalog.query import query, statistics
-from sa_pipeline.catalog.tables import TABLES
-from sa_pipeline.catalog.views import VIEWS
-from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset
+from sa_pipeline.catalog.schema import COLUMN_COMMENTS, VIEW_MEANINGS
+from sa_pipeline.dataset import Dataset
 from sa_pipeline.errors import CatalogError
-from sa_pipeline.schemas import CANDIDATE_MASKS, DEDUPLICATED_MASKS, FILTERED_MASKS, RAW_IMAGES
+from sa_pipeline.images.ledger import append_new_images
+from sa_pipeline.sam.registry import LoadedModel
+from sa_pipeline.stages.candidate_masks import make_candidate_masks
+from sa_pipeline.stages.deduplicated_masks import make_deduplicated_masks
+from sa_pipeline.stages.filtered_masks import make_filtered_masks
+from sa_pipeline.stages.image_embeddings import make_image_embeddings
+from sa_pipeline.stages.raw_images import make_raw_images
 
-CHECKPOINT = CheckpointRef(name="tiny", architecture="tiny", digest="d" * 64)
-
-
-def _write(
-    dataset: Dataset, asset: AssetName, schema: pa.Schema, rows: list[dict[str, object]], shard: str, **counts: int
-) -> None:
-    header = ArtifactHeader(
-        asset=asset, shard=shard, schema_version=1, settings={"a": 1}, inputs={}, checkpoint=CHECKPOINT
-    )
-    with writing_table(dataset.storage, schema, header) as writer:
-        writer.counts.update(counts)
-        writer.write(pa.Table.from_pylist(rows, schema=schema))
-
-
-def _image(image_id: int, status: str) -> dict[str, object]:
-    reason = None if status == "ok" else "truncated"
-    return {"image_id": image_id, "file_name": f"sa_{image_id}.jpg", "source_uri": "x", "status": status} | {
-        "width": 40, "height": 20, "reason": reason, "jpeg": b"pixels"
-    }  # fmt: skip
-
-
-def _mask(mask_id: int, image_id: int) -> dict[str, object]:
-    pixels = np.zeros((20, 40), np.uint8, order="F")
-    pixels[5:15, 10:30] = 1
-    counts = coco.encode(pixels)["counts"].decode()
-    return {
-        "mask_id": mask_id, "image_id": image_id, "crop_index": 0, "crop_layer": 0, "crop_box": [0, 0, 40, 20],
-        "point_coords": [20.0, 10.0], "granularity": "whole", "predicted_iou": 0.9, "stability_score": 1.0,
-        "bbox": [10, 5, 19, 9], "area": 200, "size": [20, 40], "counts": counts,
-    }  # fmt: skip
+DOCUMENT = Path(__file__).parents[2] / "docs" / "catalog.md"
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> Dataset:
-    made = open_dataset(tmp_path, DatasetConfig())
-    masks = [_mask(1_000_000, 1), _mask(1_000_001, 1), _mask(1_000_002, 1)]
-    rules = [None, None, "stability"]
-    verdicts: list[dict[str, object]] = [
-        {"mask_id": 1_000_000 + n, "image_id": 1, "kept": rule is None, "dropped_by": rule}
-        for n, rule in enumerate(rules)
-    ]
-    after = {"island_area_removed": 0, "hole_area_filled": 0}
-    survivors = [
-        masks[0] | after | {"kept": True, "rank": 0},
-        masks[1] | after | {"kept": False, "dropped_by": "crop_duplicate", "suppressed_by": 1_000_000},
-    ]
-    _write(made, AssetName.RAW_IMAGES, RAW_IMAGES, [_image(1, "ok"), _image(2, "rejected")], "000000")
-    _write(made, AssetName.CANDIDATE_MASKS, CANDIDATE_MASKS, masks, "000000", proposals=5, below_stability_floor=2)
-    _write(made, AssetName.FILTERED_MASKS, FILTERED_MASKS, verdicts, "000000", kept=2, dropped_stability=1)
-    _write(made, AssetName.DEDUPLICATED_MASKS, DEDUPLICATED_MASKS, survivors, "000000", kept=1)
-    _write(made, AssetName.RAW_IMAGES, RAW_IMAGES, [_image(3, "ok")], "000001")
-    return made
+def begun(dataset: Dataset, tiny: LoadedModel) -> Dataset:
+    """The first shard is deduplicated, the second only read."""
+    append_new_images(dataset.storage, dataset.config.source, dataset.settings.images)
+    make_raw_images(dataset, "000000")
+    make_raw_images(dataset, "000001")
+    make_image_embeddings(dataset, "000000", tiny)
+    make_candidate_masks(dataset, "000000", tiny)
+    make_filtered_masks(dataset, "000000")
+    make_deduplicated_masks(dataset, "000000")
+    return dataset
 
 
-def test_a_finished_and_a_begun_shard_are_counted(dataset: Dataset) -> None:
-    report = build_catalog(dataset)
-    assert report.counts == {
-        "shards": 2, "images": 3, "masks": 1, "candidates": 3, "verdicts": 3, "checkpoints": 1, "runs": 0, "artifacts": 5
-    }  # fmt: skip
-    mask = query(dataset, "SELECT relative_size, center_x, center_y FROM masks").iloc[0]
-    assert mask.tolist() == pytest.approx([0.5, 19.5 / 40, 9.5 / 20])
-    verdicts = query(dataset, "SELECT dropped_by, suppressed_by FROM verdicts WHERE NOT kept ORDER BY mask_id")
-    assert verdicts["dropped_by"].tolist() == ["crop_duplicate", "stability"]
-    assert verdicts["suppressed_by"].iloc[0] == 1_000_000
+def test_counts_agree_with_the_files_also_of_a_shard_that_is_only_begun(begun) -> None:
+    counts = build_catalog(begun).counts
+    assert (counts["shards"], counts["images"], counts["artifacts"]) == (2, 6, 6)
+    assert counts["candidates"] == counts["verdicts"]
+    funnel = query(begun, "SELECT * FROM funnel").set_index("step")["masks"].to_dict()
+    assert funnel.pop("proposals") == sum(funnel.values())
+    assert funnel["kept"] == counts["masks"]
+    assert query(begun, "SELECT max(center_x) < 1 AND min(relative_size) > 0 FROM masks").iloc[0, 0] in (True, None)
 
 
-def test_every_view_and_statistic_can_be_asked(dataset: Dataset) -> None:
-    build_catalog(dataset)
-    for view in VIEWS:
-        query(dataset, f"FROM {view}")
-    assert all(title for title, _ in statistics(dataset))
-    assert query(dataset, "SELECT masks FROM masks_per_image ORDER BY image_id")["masks"].tolist() == [1, 0]
+def test_every_table_and_column_has_a_comment_and_stands_in_the_documentation(begun) -> None:
+    build_catalog(begun)
+    text = DOCUMENT.read_text(encoding="utf-8")
+    columns = query(begun, "SELECT table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal")
+    tables = columns[columns["table_name"].isin(list(COLUMN_COMMENTS))]
+    assert set(tables["table_name"]) == set(COLUMN_COMMENTS)
+    assert tables["comment"].notna().all()
+    for table, column, comment in tables.itertuples(index=False):
+        section = text.split(f"### `{table}`")[1].split("###")[0]
+        assert f"| `{column}` | {comment} |" in section
+    assert set(columns["table_name"]) - set(COLUMN_COMMENTS) == set(VIEW_MEANINGS)
+    for view in VIEW_MEANINGS:
+        assert f"| `{view}` |" in text
+        query(begun, f"SELECT * FROM {view}")
 
 
-def test_a_reader_keeps_its_file_while_the_catalogue_is_built_anew(dataset: Dataset) -> None:
-    build_catalog(dataset)
-    with duckdb.connect(str(dataset.catalog_path), read_only=True) as reader:
-        assert reader.execute("SELECT count(*) FROM images").fetchone() == (3,)
-        build_catalog(dataset)
-        assert reader.execute("SELECT count(*) FROM masks").fetchone() == (1,)
+def test_a_reader_keeps_its_catalogue_while_another_is_built(begun) -> None:
+    build_catalog(begun)
+    with duckdb.connect(str(begun.catalog_path), read_only=True) as reader:
+        build_catalog(begun)
+        assert reader.execute("SELECT count(*) FROM images").fetchall() == [(6,)]
+    assert [path.name for path in begun.home.glob("*catalog*")] == ["catalog.duckdb"]
 
 
-def test_errors_say_what_to_do_and_nothing_can_be_written(dataset: Dataset) -> None:
-    with pytest.raises(CatalogError, match="sa-pipeline run"):
-        query(dataset, "SELECT 1")
-    build_catalog(dataset)
-    with pytest.raises(CatalogError, match="nowhere"):
-        query(dataset, "FROM nowhere")
+def test_statistics_hold_the_funnel_and_the_rejected_files(begun) -> None:
+    build_catalog(begun)
+    tables = dict(statistics(begun))
+    assert tables["Rejected files"].to_dict("records") == [{"reason": "not_an_image", "files": 1}]
+    assert "proposals" in tables["From proposal to mask"]["step"].tolist()
+
+
+def test_the_catalogue_cannot_be_changed_by_a_query_and_mistakes_are_named(begun) -> None:
+    with pytest.raises(CatalogError, match="does not exist yet; run `sa-pipeline run"):
+        query(begun, "SELECT 1")
+    build_catalog(begun)
     with pytest.raises(CatalogError, match="read-only"):
-        query(dataset, "DELETE FROM images")
-
-
-def test_every_table_view_and_column_is_documented() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "catalog.md").read_text(encoding="utf-8")
-    sections = {part.split("`", 2)[1]: part for part in text.split("### ")[1:]}
-    for name, (_, schema) in TABLES.items():
-        assert all(f"| `{column}` |" in sections[name] for column in schema.names)
-    assert all(f"| `{view}` |" in text for view in VIEWS)
+        query(begun, "DROP TABLE runs")
+    with pytest.raises(CatalogError, match="The query failed: .*nothing"):
+        query(begun, "SELECT nothing FROM images")

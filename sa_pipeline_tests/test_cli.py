@@ -1,0 +1,75 @@
+"""The shell command as a user calls it: a process of its own."""
+
+import json
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sa_pipeline.dataset import Dataset, save_config
+
+
+def call(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sa_pipeline.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, cwd=cwd)
+
+
+@pytest.fixture
+def ran(dataset: Dataset) -> Dataset:
+    save_config(dataset)
+    result = call("run", str(dataset.config.source), "--output", str(dataset.home), "--unpacked")
+    assert result.returncode == 0, result.stderr
+    assert "5 images" in result.stdout
+    assert "1 files rejected" in result.stdout.replace("\n", " ")
+    return dataset
+
+
+def test_run_query_stats_and_retune(ran) -> None:
+    with tarfile.open(ran.home / "sa1b_export" / "sa_000000.tar") as tar:
+        names = tar.getnames()
+    assert {Path(name).suffix for name in names} == {".jpg", ".json"}
+    unpacked = sorted(path.name for path in (ran.home / "unpacked").iterdir())
+    assert len(unpacked) == 10
+    record = json.loads((ran.home / "unpacked" / "sa_1.json").read_text())
+    assert list(record) == ["image", "annotations"]
+
+    asked = call("query", "select count(*) as images from images", "--home", str(ran.home), "--json")
+    assert json.loads(asked.stdout) == [{"images": 6}]
+    assert "Masks per image" in call("stats", "--home", str(ran.home)).stdout
+
+    before = yaml.safe_load((ran.home / "settings.yaml").read_text())
+    retuned = call("retune", "--home", str(ran.home), "--predicted-iou", "0.11")
+    assert retuned.returncode == 0, retuned.stderr
+    after = yaml.safe_load((ran.home / "settings.yaml").read_text())
+    assert after["settings"]["masks"]["pred_iou_thresh"] == 0.11
+    assert after["settings"]["masks"]["pred_iou_floor"] == before["settings"]["masks"]["pred_iou_floor"]
+
+    refused = call("retune", "--home", str(ran.home), "--predicted-iou", "0.01")
+    assert refused.returncode == 1
+    assert "below 0.1" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("query", "select 1", "--home", "nowhere"), "does not exist yet"),
+        (("run", "nowhere", "--output", "out"), "nowhere"),
+        (("checkpoints", "download", "vit_x"), "choose one of vit_b, vit_l, vit_h"),
+        (("run", ".", "--output", "out", "--checkpoint", "vit_h"), "sam_vit_h_4b8939.pth"),
+    ],
+)
+def test_a_mistake_is_answered_in_one_sentence(arguments, sentence, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("SA_PIPELINE_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    result = call(*arguments, cwd=tmp_path)
+    assert result.returncode == 1
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_doctor_finds_this_machine_fit(tmp_path) -> None:
+    result = call("doctor", "--home", str(tmp_path / "home"))
+    assert "checkpoint tiny (in use)" in result.stdout
+    assert result.returncode == 0, result.stdout
