@@ -30,4 +30,6 @@ defs = dg.Definitions(
     sensors=[new_images, catalog_after_shards],
     schedules=[nightly_backfill],
     resources={"data": DatasetResource()},
+    # One process per run, also for backfills from the UI, so that a shard's run loads the checkpoint once.
+    executor=dg.in_process_executor,
 )
