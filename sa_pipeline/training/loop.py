@@ -20,7 +20,7 @@ from sa_pipeline.training.scenes import Scene, draw_scene
 MASK_STRIDE = 4
 """Input pixels per pixel of the low-resolution logits that are supervised."""
 
-EMA_DECAY = 0.998
+EMA_DECAY = 0.99
 
 POSITION_GAIN = 2.0
 """How sharply attention follows position at the start; 1 leaves it nearly uniform over the image."""
@@ -45,7 +45,7 @@ class TrainSettings:
     input_size: int = 256
     images: int = 4
     prompts: int = 12
-    learning_rate: float = 8e-4
+    learning_rate: float = 3e-4
     warmup_steps: int = 100
     flat_steps: int = 250
     ramp_steps: int = 800

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save
 
+from sa_pipeline.training.export import export_weights
 from sa_pipeline.training.loop import TrainSettings, TrainState, load_state, new_state, save_state, train
 
 SAVE_INTERVAL_SECONDS = 180.0
@@ -55,14 +55,6 @@ def train_for(state: TrainState, settings: TrainSettings, seconds: float, output
                 export_weights(state, path)
         if finished:
             return
-
-
-def export_weights(state: TrainState, path: Path) -> None:
-    """Writes the averaged weights as float16 safetensors, aside and then renamed."""
-    weights = {**state.sam.state_dict(), **state.average}
-    aside = path.with_name(path.name + ".part")
-    aside.write_bytes(save({name: value.detach().half().contiguous() for name, value in sorted(weights.items())}))
-    aside.replace(path)
 
 
 def _log(path: Path, window: list[dict[str, float]], minutes: float) -> None:

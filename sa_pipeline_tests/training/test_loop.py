@@ -4,11 +4,8 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
-from sa_pipeline.sam.tiny import build_tiny
 from sa_pipeline.training.loop import TrainSettings, difficulty_at, load_state, new_state, save_state, train
-from sa_pipeline.training.train_tiny import export_weights
 
 SMALL = TrainSettings(input_size=64, images=1, prompts=4, refine_every=2, flat_steps=0)
 
@@ -29,13 +26,6 @@ def test_two_steps_and_two_resumed_steps_are_four_steps_bit_for_bit(tmp_path: Pa
         assert torch.equal(value, resumed.sam.state_dict()[name]), name
     for name, average in straight.average.items():
         assert torch.equal(average, resumed.average[name]), name
-
-
-def test_exported_weights_load_into_tiny(tmp_path: Path):
-    export_weights(new_state(seed=1), tmp_path / "tiny.safetensors")
-    weights = load_file(tmp_path / "tiny.safetensors")
-    assert {value.dtype for value in weights.values()} == {torch.float16}
-    build_tiny().load_state_dict(weights)
 
 
 def test_scenes_are_flat_first_and_then_ever_harder():
