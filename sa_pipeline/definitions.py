@@ -11,6 +11,7 @@ from sa_pipeline.assets.image_embeddings import image_embeddings
 from sa_pipeline.assets.raw_images import raw_images
 from sa_pipeline.assets.sa1b_export import sa1b_export
 from sa_pipeline.automation import catalog_after_shards, new_images, nightly_backfill, refresh_catalog, shard_masks
+from sa_pipeline.checks.shard_checks import SHARD_CHECKS
 from sa_pipeline.resources import DatasetResource
 
 FLOW = (
@@ -26,6 +27,7 @@ FLOW = (
 
 defs = dg.Definitions(
     assets=[current_checkpoint, *FLOW],
+    asset_checks=SHARD_CHECKS,
     jobs=[shard_masks, refresh_catalog],
     sensors=[new_images, catalog_after_shards],
     schedules=[nightly_backfill],

@@ -161,12 +161,21 @@ class MaskSettings(_Settings):
         return self.stability_score_thresh if self.stability_score_floor is None else self.stability_score_floor
 
 
+class QualitySettings(_Settings):
+    """Bounds of the asset checks."""
+
+    max_rejected_share: float = Field(default=0.5, ge=0.0, le=1.0, description="of a shard's files; more is an error")
+    min_masks_per_image: float = Field(default=1.0, ge=0.0, description="mean of a shard; fewer is a warning")
+    max_masks_per_image: int = Field(default=2000, ge=1, description="on one image; more is a warning")
+
+
 class PipelineSettings(_Settings):
     """All settings of one dataset."""
 
     images: ImageSettings = ImageSettings()
     embeddings: EmbeddingSettings = EmbeddingSettings()
     masks: MaskSettings = MaskSettings()
+    quality: QualitySettings = QualitySettings()
     checkpoint: str = Field(default="tiny", description="a registered name or the path of an official .pth file")
 
 

@@ -68,7 +68,12 @@ def crop_of(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
                 min_mask_region_area=100,
             ),
         ),
-        (SQUARE, MaskSettings(points_per_side=6, pred_iou_thresh=0, stability_score_thresh=.5, min_mask_region_area=99)),
+        (
+            SQUARE,
+            MaskSettings(
+                points_per_side=6, pred_iou_thresh=0.0, stability_score_thresh=0.5, min_mask_region_area=100
+            ),
+        ),
         (SMALL, MaskSettings(points_per_side=5, crop_n_layers=1, pred_iou_thresh=0.0, stability_score_thresh=0.4)),
         (LARGE, MaskSettings(points_per_side=5, crop_n_layers=1, pred_iou_thresh=0.0, stability_score_thresh=0.5)),
         (

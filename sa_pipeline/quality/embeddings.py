@@ -1,0 +1,30 @@
+"""Does every image of a shard have a sound embedding?"""
+
+import numpy as np
+from safetensors import safe_open
+
+from sa_pipeline.artifacts import AssetName, artifact_name
+from sa_pipeline.dataset import Dataset
+from sa_pipeline.quality.outcome import CheckOutcome
+from sa_pipeline.stages.shard_images import iterate_images
+
+
+def embeddings_complete_and_finite(dataset: Dataset, shard: str) -> CheckOutcome:
+    """Every good image has one tensor and every number in it is finite.
+
+    Raises:
+        ArtifactError: `raw_images` was not made or is damaged.
+        StorageError: `image_embeddings` was not made.
+    """
+    expected = {str(image.image_id) for image in iterate_images(dataset, shard)}
+    with (
+        dataset.storage.local_copy(artifact_name(AssetName.IMAGE_EMBEDDINGS, shard)) as path,
+        safe_open(path, framework="numpy") as file,
+    ):
+        found = set(file.keys())
+        broken = sorted(key for key in found if not np.isfinite(file.get_tensor(key)).all())
+    missing, extra = len(expected - found), len(found - expected)
+    summary = f"{len(found)} embeddings for {len(expected)} images: {missing} missing, {extra} extra, "
+    summary += f"{len(broken)} with numbers that are not finite"
+    values = (("missing", missing), ("extra", extra), ("not_finite", len(broken)))
+    return CheckOutcome(not (missing or extra or broken), summary, values=values)
