@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo ui test lint format types bench tiny-checkpoint clean
+.PHONY: help setup demo ui test lint format types tiny-checkpoint clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -37,9 +37,6 @@ format: $(READY) ## mends style and formatting
 
 types: $(READY) ## static types
 	$(BIN)/mypy
-
-bench: $(READY) ## benchmarks, each against a peer in the same run
-	$(BIN)/python -m benchmarks.memory_over_images
 
 tiny-checkpoint: $(READY) ## trains the built-in checkpoint from nothing
 	$(BIN)/python -m sa_pipeline.training.train_tiny --output tiny_training --minutes 40 --export sa_pipeline/sam/weights/tiny.safetensors
