@@ -77,7 +77,7 @@ def run(
     if images_per_shard is not None:
         images = settings.images.model_copy(update={"images_per_shard": images_per_shard})
         settings = settings.model_copy(update={"images": images})
-    location = source if "://" in source else str(Path(source).expanduser().absolute())
+    location = source if "://" in source else str(Path(source).expanduser().resolve())
     config = known.config.model_copy(update={"source": location, "settings": settings})
     config = DatasetConfig.model_validate(config.model_dump())
     _run(open_dataset(output, config), unpacked=unpacked)
