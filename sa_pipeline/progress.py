@@ -1,4 +1,4 @@
-"""Progress of long work: a bar in a terminal, log lines elsewhere, silence in a notebook's helper calls."""
+"""Progress of long work: a bar in a terminal, log lines elsewhere, nothing where nobody looks."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
