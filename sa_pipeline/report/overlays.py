@@ -1,6 +1,7 @@
 """Masks drawn over their images."""
 
 import colorsys
+import itertools
 from collections.abc import Sequence
 
 import cv2
@@ -10,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from sa_pipeline.artifacts import AssetName, read_table
 from sa_pipeline.dataset import Dataset
-from sa_pipeline.masks.rle import counts_to_mask
+from sa_pipeline.masks.rle import area_from_runs, box_from_runs, decode_counts, runs_to_mask
 from sa_pipeline.stages.shard_images import iterate_images
 
 OPACITY = 0.5
@@ -37,17 +38,21 @@ def draw_masks(image: npt.NDArray[np.uint8], counts: Sequence[str]) -> npt.NDArr
         (H, W, 3) uint8 RGB.
     """
     height, width = image.shape[:2]
-    masks = [counts_to_mask(item, (height, width)) for item in counts]
+    runs = [decode_counts(item) for item in counts]
     canvas = image.astype(np.float32)
-    order = sorted(range(len(masks)), key=lambda index: -int(masks[index].sum()))
-    for index in order:
-        canvas[masks[index]] = (1 - OPACITY) * canvas[masks[index]] + OPACITY * np.array(mask_colour(index))
+    outlines = []
+    for index in sorted(range(len(runs)), key=lambda index: -area_from_runs(runs[index])):
+        # One mask is decoded at a time: an image of full size may hold hundreds.
+        left, top, right, bottom = box_from_runs(runs[index], height)
+        window = np.s_[top : bottom + 1, left : right + 1]
+        mask = np.ascontiguousarray(runs_to_mask(runs[index], (height, width))[window])
+        colour = mask_colour(index)
+        canvas[window][mask] = (1 - OPACITY) * canvas[window][mask] + OPACITY * np.array(colour)
+        found, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE, offset=(left, top))
+        outlines.append((found, colour))
     drawn = np.ascontiguousarray(canvas.round().astype(np.uint8))
-    for index in order:
-        outlines, _ = cv2.findContours(
-            np.ascontiguousarray(masks[index], np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
-        )
-        cv2.drawContours(drawn, outlines, -1, mask_colour(index), 1, cv2.LINE_8)
+    for found, colour in outlines:
+        cv2.drawContours(drawn, found, -1, colour, 1, cv2.LINE_8)
     return drawn
 
 
@@ -58,7 +63,7 @@ def overlay_sheet(dataset: Dataset, shard: str, max_images: int = 6, max_side: i
         ArtifactError: `raw_images` or `deduplicated_masks` was not made or is damaged.
     """
     rows = []
-    for image, _ in zip(iterate_images(dataset, shard), range(max_images), strict=False):
+    for image in itertools.islice(iterate_images(dataset, shard), max_images):
         counts = exported_counts(dataset, shard, image.image_id)
         pixels = image.pixels
         pair = Image.fromarray(np.concatenate([pixels, draw_masks(pixels, counts)], axis=1))
