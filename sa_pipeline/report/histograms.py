@@ -24,7 +24,7 @@ def score_histograms(candidates: pa.Table, settings: MaskSettings) -> Image.Imag
         settings: Thresholds.
     """
     area = candidates["area"].to_numpy().astype(np.float64)
-    size = np.array(candidates["size"].to_pylist(), np.float64).reshape(-1, 2)
+    size = candidates["size"].combine_chunks().flatten().to_numpy().astype(np.float64).reshape(-1, 2)
     panels = (
         ("predicted IoU", candidates["predicted_iou"].to_numpy(), settings.pred_iou_thresh),
         ("stability score", candidates["stability_score"].to_numpy(), settings.stability_score_thresh),
