@@ -1,5 +1,6 @@
 """The report: one HTML page with overlays, the funnel, and what was rejected."""
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from sa_pipeline.report.png import jpeg_bytes, png_bytes
 from sa_pipeline.stages.shard_images import iterate_images
 from sa_pipeline.storage import Storage
 
-MAX_IMAGES_SHOWN = 100
+MAX_IMAGES_SHOWN = 200
 MAX_SIDE = 1000
 REPORT_FOLDER = "report"
 
@@ -60,13 +61,16 @@ def write_report(dataset: Dataset, progress: Progress | None = None) -> Path:
     home.write_bytes(f"{REPORT_FOLDER}/funnel.png", png_bytes(funnel_chart(_funnel(counts))))
     scores = score_histograms(candidates, dataset.settings.masks)
     home.write_bytes(f"{REPORT_FOLDER}/scores.png", png_bytes(scores))
-    images, masks = counts["exported_images"], counts["exported_masks"]
+    images, masks = (counts[AssetName.SA1B_EXPORT][name] for name in ("images", "masks"))
     page = _template().render(
         images=images,
         masks=masks,
         per_image=round(masks / images, 1) if images else 0,
         shards=len(shards),
         source=dataset.config.source,
+        home=dataset.home,
+        exports=dataset.storage.url_of(AssetName.SA1B_EXPORT),
+        catalog=dataset.catalog_path,
         checkpoints=sorted(checkpoints),
         shown=shown,
         rejected=rejected,
@@ -85,31 +89,28 @@ def _template() -> jinja2.Template:
     return environment.get_template("report.html.j2")
 
 
-def _sums(dataset: Dataset, shards: list[str]) -> tuple[Counter[str], set[str]]:
-    counts: Counter[str] = Counter()
+def _sums(dataset: Dataset, shards: list[str]) -> tuple[dict[AssetName, Counter[str]], set[str]]:
+    counts: dict[AssetName, Counter[str]] = {asset: Counter() for asset in AssetName}
     checkpoints: set[str] = set()
-    for shard in shards:
-        for asset in (AssetName.CANDIDATE_MASKS, AssetName.FILTERED_MASKS, AssetName.DEDUPLICATED_MASKS):
-            header = read_header(dataset.storage, asset, shard)
-            if header is not None:
-                counts.update(header.counts)
-                if header.checkpoint is not None:
-                    checkpoints.add(f"{header.checkpoint.name} ({header.checkpoint.digest[:16]})")
-        exported = read_header(dataset.storage, AssetName.SA1B_EXPORT, shard)
-        if exported is not None:
-            counts.update({f"exported_{name}": count for name, count in exported.counts.items()})
+    for shard, asset in itertools.product(shards, AssetName):
+        header = read_header(dataset.storage, asset, shard)
+        if header is not None:
+            counts[asset].update(header.counts)
+            if header.checkpoint is not None:
+                checkpoints.add(f"{header.checkpoint.name} ({header.checkpoint.digest})")
     return counts, checkpoints
 
 
-def _funnel(counts: Counter[str]) -> dict[str, int]:
-    dropped = {name: count for name, count in counts.items() if name.startswith("dropped_")}
+def _funnel(counts: dict[AssetName, Counter[str]]) -> dict[str, int]:
+    proposed = counts[AssetName.CANDIDATE_MASKS]
+    verdicts = (counts[AssetName.FILTERED_MASKS] + counts[AssetName.DEDUPLICATED_MASKS]).items()
     return {
-        "proposals": counts["proposals"],
-        "below_predicted_iou_floor": counts["below_predicted_iou_floor"],
-        "below_stability_floor": counts["below_stability_floor"],
-        "candidates": counts["candidates"] // 2,  # counted by candidate_masks and again by filtered_masks
-        **dropped,
-        "exported": counts["exported_masks"],
+        "proposals": proposed["proposals"],
+        "below_predicted_iou_floor": proposed["below_predicted_iou_floor"],
+        "below_stability_floor": proposed["below_stability_floor"],
+        "candidates": proposed["candidates"],
+        **{name: count for name, count in verdicts if name.startswith("dropped_")},
+        "exported": counts[AssetName.SA1B_EXPORT]["masks"],
     }
 
 
@@ -137,7 +138,7 @@ def _look(
 
 def _draw(dataset: Dataset, shard: str, home: Storage, uris: dict[int, str], at_most: int) -> list[ShownImage]:
     shown = []
-    for image, _ in zip(iterate_images(dataset, shard), range(at_most), strict=False):
+    for image in itertools.islice(iterate_images(dataset, shard), at_most):
         counts = exported_counts(dataset, shard, image.image_id)
         pixels = image.pixels
         names = {}
