@@ -7,6 +7,8 @@ import dagster as dg
 from sa_pipeline.assets.common import MODEL_POOL, SHARD_FLOW, log_progress, report
 from sa_pipeline.assets.current_checkpoint import current_checkpoint
 from sa_pipeline.assets.raw_images import raw_images
+from sa_pipeline.report.embeddings import embedding_sheet
+from sa_pipeline.report.png import markdown_image
 from sa_pipeline.resources import DatasetResource
 
 
@@ -23,4 +25,5 @@ def image_embeddings(context: dg.AssetExecutionContext, data: DatasetResource) -
 
     dataset = data.open()
     result = make_image_embeddings(dataset, context.partition_key, data.model(), log_progress(context))
-    return report(dataset, result, "images")
+    picture = markdown_image(embedding_sheet(dataset, context.partition_key))
+    return report(dataset, result, "images", {"embeddings": picture})
