@@ -7,7 +7,7 @@ from sa_pipeline.dataset import Dataset
 from sa_pipeline.errors import SettingsError
 from sa_pipeline.images.ledger import list_shards
 from sa_pipeline.progress import Progress
-from sa_pipeline.settings import MaskSettings, PipelineSettings, parse_settings
+from sa_pipeline.settings import PipelineSettings, parse_settings
 
 
 def retuned_settings(
@@ -71,8 +71,3 @@ def retune(dataset: Dataset, progress: Progress) -> Counter[str]:
         totals["kept"] += filtered.header.counts["kept"]
         totals["exported"] += exported.header.counts["masks"]
     return totals
-
-
-def describe(masks: MaskSettings) -> str:
-    """The thresholds in words."""
-    return f"predicted IoU > {masks.pred_iou_thresh}, stability >= {masks.stability_score_thresh}"

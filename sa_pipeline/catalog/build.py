@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sa_pipeline.artifacts import ArtifactHeader, AssetName, artifact_name, read_header
-from sa_pipeline.catalog.schema import COLUMN_COMMENTS, TABLES, VIEWS
+from sa_pipeline.catalog.schema import COLUMN_COMMENTS, TABLE_MEANINGS, TABLES, VIEWS
 from sa_pipeline.dataset import CATALOG_FILE, Dataset
 from sa_pipeline.errors import ArtifactError
 from sa_pipeline.images.ledger import list_shards
@@ -132,6 +132,8 @@ def _insert_rows(connection: duckdb.DuckDBPyConnection, storage: Storage, asset:
 
 
 def _comment(connection: duckdb.DuckDBPyConnection) -> None:
+    for table, meaning in TABLE_MEANINGS.items():
+        connection.execute(f"COMMENT ON TABLE \"{table}\" IS 'A row is {meaning}.'")
     for table, comments in COLUMN_COMMENTS.items():
         for column, comment in comments.items():
             text = comment.replace("'", "''")

@@ -3,10 +3,9 @@
 import numpy as np
 from safetensors import safe_open
 
-from sa_pipeline.artifacts import AssetName, artifact_name
+from sa_pipeline.artifacts import AssetName, artifact_name, read_table
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.quality.outcome import CheckOutcome
-from sa_pipeline.stages.shard_images import iterate_images
 
 
 def embeddings_complete_and_finite(dataset: Dataset, shard: str) -> CheckOutcome:
@@ -16,7 +15,8 @@ def embeddings_complete_and_finite(dataset: Dataset, shard: str) -> CheckOutcome
         ArtifactError: `raw_images` was not made or is damaged.
         StorageError: `image_embeddings` was not made.
     """
-    expected = {str(image.image_id) for image in iterate_images(dataset, shard)}
+    rows = read_table(dataset.storage, AssetName.RAW_IMAGES, shard, columns=["image_id", "status"]).to_pylist()
+    expected = {str(row["image_id"]) for row in rows if row["status"] == "ok"}
     with (
         dataset.storage.local_copy(artifact_name(AssetName.IMAGE_EMBEDDINGS, shard)) as path,
         safe_open(path, framework="numpy") as file,

@@ -7,9 +7,6 @@ convolutional pyramid, since a plain ViT needs far more training than a laptop c
 
 from __future__ import annotations
 
-from importlib.resources import files
-from pathlib import Path
-
 import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import Tensor, nn
@@ -159,8 +156,3 @@ def build_tiny() -> Sam:
     )
     sam.image_encoder.to(memory_format=torch.channels_last)
     return sam.eval()
-
-
-def tiny_weights_path() -> Path:
-    """Where the package keeps the weights that it ships."""
-    return Path(str(files("sa_pipeline.sam"))) / "weights" / "tiny.safetensors"

@@ -52,6 +52,7 @@ def test_every_table_and_column_has_a_comment_and_stands_in_the_documentation(be
     tables = columns[columns["table_name"].isin(list(COLUMN_COMMENTS))]
     assert set(tables["table_name"]) == set(COLUMN_COMMENTS)
     assert tables["comment"].notna().all()
+    assert query(begun, "SELECT count(*) FROM duckdb_tables() WHERE comment IS NULL").iloc[0, 0] == 0
     for table, column, comment in tables.itertuples(index=False):
         section = text.split(f"### `{table}`")[1].split("###")[0]
         assert f"| `{column}` | {comment} |" in section

@@ -6,18 +6,19 @@ import pytest
 from safetensors.torch import load_file
 from segment_anything import SamPredictor
 
-from sa_pipeline.sam.tiny import build_tiny, tiny_weights_path
+from sa_pipeline.sam.registry import checkpoint_path
+from sa_pipeline.sam.tiny import build_tiny
 
 
 @pytest.fixture(scope="module")
 def predictor() -> SamPredictor:
     sam = build_tiny()
-    sam.load_state_dict(load_file(tiny_weights_path()))
+    sam.load_state_dict(load_file(checkpoint_path("tiny")))
     return SamPredictor(sam)
 
 
 def test_the_shipped_weights_are_small_enough_for_a_wheel():
-    assert tiny_weights_path().stat().st_size < 20_000_000
+    assert checkpoint_path("tiny").stat().st_size < 20_000_000
 
 
 @pytest.mark.parametrize(("x", "y", "radius"), [(200, 150, 70), (350, 260, 90)])
