@@ -9,18 +9,20 @@ from sa_pipeline.assets.common import IMAGE_SHARDS
 from sa_pipeline.images.ledger import append_new_images, list_shards
 from sa_pipeline.provenance import Freshness, shard_freshness
 from sa_pipeline.resources import DatasetResource
+from sa_pipeline.run_history import (
+    count_unfinished,
+    last_catalog,
+    newest_shard_materialization,
+    shards_in_progress,
+)
 
 SENSOR_INTERVAL_SECONDS = 60
 IMAGES_PER_TICK = 1024
 """New images that a tick reads and hashes at most, so that it ends well before Dagster's limit of a minute."""
 
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
+CATALOG_INTERVAL_SECONDS = 30
+CATALOG_MAX_AGE_SECONDS = 600
+"""While shard runs go on, the catalogue is built anew when it is older than this."""
 
 SHARD_SELECTION = dg.AssetSelection.assets(*[asset.value for asset in AssetName])
 
@@ -36,7 +38,11 @@ refresh_catalog = dg.define_asset_job(
     selection=dg.AssetSelection.assets("catalog"),
     executor_def=dg.in_process_executor,
     description="Builds the catalogue and the report anew.",
+    tags={"dagster/priority": "1"},  # before the shards of a long backfill, which have 0
 )
+
+SHARD_JOBS = [shard_masks.name, "__ASSET_JOB"]
+"""Jobs that make shards: our own, and the one by which Dagster runs assets that are picked in the UI."""
 
 
 @dg.sensor(
@@ -85,20 +91,23 @@ def nightly_backfill(
     return [dg.RunRequest(run_key=f"{shard}-{moment}", partition_key=shard) for shard in wanted]
 
 
-@dg.run_status_sensor(
-    run_status=dg.DagsterRunStatus.SUCCESS,
-    monitored_jobs=[shard_masks],
-    request_job=refresh_catalog,
-    description="Builds the catalogue anew when the last of the shard runs has ended.",
+@dg.sensor(
+    job=refresh_catalog,
+    minimum_interval_seconds=CATALOG_INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Builds the catalogue anew when shards were made since, whatever ran them.",
 )
-def catalog_after_shards(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
-    """Waits until no shard run is left, so that a backfill builds the catalogue once."""
-    if shards_in_progress(context.instance):
-        return dg.SkipReason("Shard runs are still in progress.")
-    return dg.RunRequest(run_key=context.dagster_run.run_id)
-
-
-def shards_in_progress(instance: dg.DagsterInstance) -> set[str]:
-    """Shards of which a run is queued or under way."""
-    unfinished = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
-    return {run.tags["dagster/partition"] for run in unfinished if "dagster/partition" in run.tags}
+def catalog_after_shards(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Waits for the last of the shard runs, so that a backfill builds the catalogue once; a long one, now and then."""
+    newest = newest_shard_materialization(context.instance)
+    built = last_catalog(context.instance)
+    running = count_unfinished(context.instance, SHARD_JOBS)
+    if newest <= built.as_of and not (built.shard_runs_in_progress and not running):
+        return dg.SkipReason("No shard was materialized since the catalogue was built.")
+    if count_unfinished(context.instance, [refresh_catalog.name]):
+        return dg.SkipReason("The catalogue is being built.")
+    age = time.time() - built.timestamp
+    if running and age < CATALOG_MAX_AGE_SECONDS:
+        return dg.SkipReason(f"{running} runs are in progress, and the catalogue is {age:.0f} s old.")
+    # Dagster takes a key once: a build that failed is asked for again only after something else was materialized.
+    return dg.RunRequest(run_key=f"{newest} after {built.storage_id}")

@@ -27,8 +27,9 @@ def test_the_assets_depend_on_each_other_as_the_paper_says() -> None:
     assert [asset.key.to_user_string() for asset in FLOW] == list(EDGES)[1:]
 
 
-def test_nothing_starts_by_itself_until_somebody_switches_it_on() -> None:
+def test_no_shard_starts_by_itself_until_somebody_switches_it_on_but_the_catalogue_follows() -> None:
     repository = defs.get_repository_def()
+    assert repository.get_sensor_def("catalog_after_shards").default_status.value == "RUNNING"
     assert {definition.default_status.value for definition in repository.schedule_defs} == {"STOPPED"}
     assert repository.get_sensor_def("new_images").default_status.value == "STOPPED"
 

@@ -6,7 +6,13 @@ import dagster as dg
 
 from sa_pipeline.assets.sa1b_export import sa1b_export
 from sa_pipeline.resources import DatasetResource
-from sa_pipeline.run_history import read_run_history
+from sa_pipeline.run_history import (
+    AS_OF,
+    SHARD_RUNS_IN_PROGRESS,
+    count_shard_runs_in_progress,
+    newest_shard_materialization,
+    read_run_history,
+)
 
 
 @dg.asset(
@@ -21,7 +27,9 @@ def catalog(context: dg.AssetExecutionContext, data: DatasetResource) -> dg.Mate
     from sa_pipeline.report.page import write_report
 
     dataset = data.open()
-    built = build_catalog(dataset, runs=read_run_history(context.instance))
+    as_of = newest_shard_materialization(context.instance)  # first: what is published later may not be seen
+    runs = read_run_history(context.instance)
+    built = build_catalog(dataset, runs=runs)
     page = write_report(dataset)
     metadata: dict[str, Any] = {f"rows_{table}": count for table, count in built.counts.items()}
     return dg.MaterializeResult(
@@ -30,5 +38,7 @@ def catalog(context: dg.AssetExecutionContext, data: DatasetResource) -> dg.Mate
             "seconds": round(built.seconds, 2),
             "file": dg.MetadataValue.path(str(dataset.catalog_path)),
             "report": dg.MetadataValue.path(str(page)),
+            AS_OF: as_of,
+            SHARD_RUNS_IN_PROGRESS: count_shard_runs_in_progress(runs),
         }
     )
