@@ -166,6 +166,47 @@ def retune(
 
 
 @app.command()
+def evaluate(
+    source: Annotated[Path, typer.Argument(help="SA-1B tar or folder of tars; or, with --references, of images.")],
+    output: Annotated[Path, typer.Option(help="Folder of the tables and the report; a later call goes on with it.")],
+    references: Annotated[
+        Path | None, typer.Option(help="COCO's instance file, or a folder of label maps (BSDS500's .mat, or .png).")
+    ] = None,
+    checkpoint: CheckpointOption = None,
+    preset_name: Annotated[Preset, typer.Option("--preset", help="Settings of the automatic stage.")] = Preset.fast,  # type: ignore[attr-defined]
+    mask_setting: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the automatic stage, such as points_per_side=32.")
+    ] = None,
+    max_segments_per_image: Annotated[
+        int | None, typer.Option(help="Segments clicked on, drawn by chance; default: all.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of that chance.")] = 0,
+) -> None:
+    """Measures a model against people's masks.
+
+    Example: sa-pipeline evaluate images/val --references groundTruth/val --output evaluation
+    """
+    from sa_pipeline.annotated.opening import open_annotated
+    from sa_pipeline.evaluation.evaluate import evaluate as evaluate_all
+    from sa_pipeline.evaluation.summary import summarise
+    from sa_pipeline.sam.registry import load_model
+    from sa_pipeline.shell_evaluation import evaluation_settings, summary_tables
+    from sa_pipeline.storage import Storage
+
+    settings = evaluation_settings(preset_name.value, mask_setting or [], max_segments_per_image, seed)
+    tables = Storage(output)
+    annotated = open_annotated(source, references)
+    try:
+        evaluate_all(load_model(checkpoint or "tiny"), annotated, settings, tables, TerminalProgress())
+    except KeyboardInterrupt:
+        console.print("\nStopped; the same command goes on where it stopped.")
+        raise typer.Exit(INTERRUPTED) from None
+    summary = summarise(tables)
+    console.print(*summary_tables(summary), sep="\n")
+    console.print(f"{summary.images} images; the automatic stage took {summary.seconds_per_image:.2f} s an image.")
+
+
+@app.command()
 def doctor(home: HomeOption = None) -> None:
     """Says what is installed and what works.
 

@@ -29,5 +29,9 @@ class RecordError(SaPipelineError):
     """An SA-1B record does not follow the format."""
 
 
+class AnnotationError(SaPipelineError):
+    """Images with reference masks are missing, damaged or of another format than expected."""
+
+
 class CatalogError(SaPipelineError):
     """The catalogue does not exist or a query against it failed."""

@@ -169,6 +169,21 @@ class QualitySettings(_Settings):
     max_masks_per_image: int = Field(default=2000, ge=1, description="on one image; more is a warning")
 
 
+class EvaluationSettings(_Settings):
+    """How a model is measured (`sa-pipeline evaluate`)."""
+
+    masks: MaskSettings = Field(description="the automatic stage; its best masks are the proposals")
+    max_proposals: int = Field(default=100, ge=1, description="masks an image that are held against the segments")
+    min_segment_share: float = Field(
+        default=0.001, ge=0.0, lt=1.0, description="of the image's area; smaller segments are not asked for"
+    )
+    max_clicks: int = Field(default=9, ge=1, le=50, description="simulated clicks on each segment")
+    max_segments_per_image: int | None = Field(
+        default=None, ge=1, description="clicked on, drawn by chance from those of all people; None: all"
+    )
+    seed: int = Field(default=0, ge=0, description="of that chance")
+
+
 class PipelineSettings(_Settings):
     """All settings of one dataset."""
 

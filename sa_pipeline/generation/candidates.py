@@ -14,12 +14,9 @@ from segment_anything.modeling import Sam
 from sa_pipeline.masks.boxes import masks_to_boxes, xyxy_to_xywh
 from sa_pipeline.masks.crops import Crop, generate_crops
 from sa_pipeline.masks.point_grids import build_point_grid, points_per_side_of_layer
-from sa_pipeline.sam.inference import decode_points, encode_image, upscale_logits
+from sa_pipeline.sam.inference import FULL_SIZE_PIXELS_AT_ONCE, decode_points, encode_image, upscale_logits
 from sa_pipeline.schemas import CANDIDATE_MASKS
 from sa_pipeline.settings import MAX_PROPOSALS_PER_IMAGE, Granularity, MaskSettings
-
-FULL_SIZE_PIXELS_AT_ONCE = 16_000_000
-"""Full-size logits that exist at one time: 64 MB of float32, whatever the image and the number of masks."""
 
 GRANULARITIES = tuple(Granularity)
 

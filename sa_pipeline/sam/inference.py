@@ -6,6 +6,9 @@ import torch
 from segment_anything.modeling import Sam
 from segment_anything.utils.transforms import ResizeLongestSide
 
+FULL_SIZE_PIXELS_AT_ONCE = 16_000_000
+"""Full-size logits that exist at one time: 64 MB of float32, whatever the image and the number of masks."""
+
 
 def encode_image(sam: Sam, image: npt.NDArray[np.uint8]) -> torch.Tensor:
     """Runs the image encoder.
@@ -49,6 +52,42 @@ def decode_points(
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
             multimask_output=True,
+        )
+    return logits, predicted_iou
+
+
+def decode_clicks(
+    sam: Sam,
+    embedding: torch.Tensor,
+    points: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.int64],
+    image_size: tuple[int, int],
+    mask_logits: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Runs prompt encoder and mask decoder on N prompts of K clicks each, perhaps with a mask to correct.
+
+    Args:
+        sam: The model.
+        embedding: (1, C, h, w) of the image.
+        points: (N, K, 2) float64 XY, px of the image.
+        labels: (N, K) int64, 1 for foreground and 0 for background.
+        image_size: Height and width of the image in px.
+        mask_logits: (N, 1, 4h, 4w) float32, what an earlier call returned for the masks.
+
+    Returns:
+        Low-resolution logits (N, M, 4h, 4w) float32 and predicted IoU (N, M) float32. One click without a mask is
+        ambiguous and gives M = 3 masks, everything else gives one (paper §3, "Resolving ambiguity").
+    """
+    with torch.no_grad():
+        coordinates = torch.as_tensor(_transform(sam).apply_coords(points, image_size), device=sam.device)
+        prompt = coordinates, torch.as_tensor(labels, dtype=torch.int, device=sam.device)
+        sparse, dense = sam.prompt_encoder(points=prompt, boxes=None, masks=mask_logits)
+        logits, predicted_iou = sam.mask_decoder(
+            image_embeddings=embedding,
+            image_pe=sam.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=points.shape[1] == 1 and mask_logits is None,
         )
     return logits, predicted_iou
 

@@ -1,0 +1,130 @@
+"""COCO's instance annotations: one JSON file, masks as polygons or run lengths, crowds left out."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pycocotools import mask as coco_mask
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sa_pipeline.annotated.image import AnnotatedImage, decode_annotated, read_file, require_size
+from sa_pipeline.errors import AnnotationError
+from sa_pipeline.masks.rle import RleError, area_from_runs, check_runs, decode_counts, encode_counts
+from sa_pipeline.settings import describe_validation_error
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class CocoImage(_Model):
+    """An entry of `images`; sizes in px."""
+
+    id: int
+    file_name: str
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
+
+
+class CocoRunLengths(_Model):
+    """A mask as run lengths: `counts` compressed (a string) or not (numbers); `size` is height, width."""
+
+    size: tuple[int, int]
+    counts: str | list[int]
+
+
+class CocoAnnotation(_Model):
+    """An entry of `annotations`; `segmentation` is polygons [[x, y, x, y, ...], ...] in px, or run lengths."""
+
+    id: int
+    image_id: int
+    iscrowd: int = 0
+    segmentation: list[list[float]] | CocoRunLengths
+
+
+class CocoInstances(_Model):
+    """The two lists of an instance file that masks need."""
+
+    images: list[CocoImage]
+    annotations: list[CocoAnnotation]
+
+
+class CocoSource:
+    """A folder of images with a COCO instance file: one person, whose masks may overlap."""
+
+    def __init__(self, images: Path, instances: Path) -> None:
+        """Reads the instance file.
+
+        Raises:
+            AnnotationError: It cannot be read or is not of the format.
+        """
+        self._folder, self._file = images, instances
+        parsed = _parse(read_file(instances), instances)
+        self._images = sorted(parsed.images, key=lambda image: image.id)
+        self._annotations: Mapping[int, list[CocoAnnotation]] = _by_image(parsed.annotations)
+        if not self._images:
+            raise AnnotationError(f"{instances}: images: expected at least one, found none.")
+
+    @property
+    def names(self) -> Sequence[str]:
+        """File names, by rising image id."""
+        return [image.file_name for image in self._images]
+
+    def read(self, index: int) -> AnnotatedImage:
+        """Reads one image and decodes its masks.
+
+        Raises:
+            AnnotationError: The image cannot be read or has another size, or a mask is malformed.
+        """
+        image = self._images[index]
+        path = self._folder / image.file_name
+        pixels = decode_annotated(read_file(path), str(path))
+        require_size((image.height, image.width), pixels.shape[:2], f"{self._file}: image {image.id}")
+        masks = [self._counts(annotation, image) for annotation in self._annotations.get(image.id, [])]
+        return AnnotatedImage(image.file_name, pixels, (tuple(counts for counts in masks if counts is not None),))
+
+    def _counts(self, annotation: CocoAnnotation, image: CocoImage) -> str | None:
+        """COCO compressed run lengths; None for a mask without pixels."""
+        name = f"{self._file}: annotation {annotation.id}"
+        size = (image.height, image.width)
+        try:
+            if isinstance(annotation.segmentation, list):
+                counts = _polygons_to_counts(annotation.segmentation, size)
+            else:
+                require_size(annotation.segmentation.size, size, name)
+                counts = _compressed(annotation.segmentation.counts)
+            runs = decode_counts(counts)
+            check_runs(runs, size)
+        except (RleError, ValueError) as error:
+            raise AnnotationError(f"{name}: segmentation: expected polygons or run lengths; {error}") from error
+        return counts if area_from_runs(runs) else None
+
+
+def _compressed(counts: str | list[int]) -> str:
+    import numpy as np
+
+    return counts if isinstance(counts, str) else encode_counts(np.asarray(counts, np.int64))
+
+
+def _polygons_to_counts(polygons: list[list[float]], size: tuple[int, int]) -> str:
+    if not polygons or any(len(polygon) < 6 or len(polygon) % 2 for polygon in polygons):
+        raise ValueError("a polygon needs three or more points x, y.")
+    merged: dict[str, Any] = coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
+    return str(merged["counts"].decode("ascii"))
+
+
+def _parse(data: bytes, path: Path) -> CocoInstances:
+    try:
+        return CocoInstances.model_validate_json(data)
+    except ValidationError as error:
+        raise AnnotationError(describe_validation_error(error, name=str(path))) from None
+
+
+def _by_image(annotations: Sequence[CocoAnnotation]) -> dict[int, list[CocoAnnotation]]:
+    grouped = defaultdict(list)
+    for annotation in annotations:
+        # A crowd is a region of many objects, none of which is delineated.
+        if not annotation.iscrowd:
+            grouped[annotation.image_id].append(annotation)
+    return dict(grouped)
