@@ -167,6 +167,24 @@ class QualitySettings(_Settings):
     max_rejected_share: float = Field(default=0.5, ge=0.0, le=1.0, description="of a shard's files; more is an error")
     min_masks_per_image: float = Field(default=1.0, ge=0.0, description="mean of a shard; fewer is a warning")
     max_masks_per_image: int = Field(default=2000, ge=1, description="on one image; more is a warning")
+    min_median_size: float = Field(
+        default=0.01, ge=0.0, le=1.0, description="median of sqrt(mask area / image area) in a shard; less is a warning"
+    )
+    max_median_size: float = Field(
+        default=0.5, ge=0.0, le=1.0, description="median of sqrt(mask area / image area) in a shard; more is a warning"
+    )
+    reference_shards: int = Field(
+        default=4, ge=1, description="shards that make the reference which later shards' scores are compared with"
+    )
+    min_compared_candidates: int = Field(
+        default=1000, ge=1, description="of a shard and of the reference; the scores of fewer are not compared"
+    )
+    max_score_drift: float = Field(
+        default=0.2, ge=0.0, le=1.0, description="Kolmogorov-Smirnov distance to the reference; more is a warning"
+    )
+    max_score_distance: float = Field(
+        default=0.6, ge=0.0, le=1.0, description="Kolmogorov-Smirnov distance to the reference; more is an error"
+    )
 
 
 class EvaluationSettings(_Settings):

@@ -122,16 +122,10 @@ class Storage:
         target = self._path(name)
         try:
             if self.is_local:
-                folder = Path(target).parent
-                folder.mkdir(parents=True, exist_ok=True)
-                _remove_abandoned(folder, Path(target).name)
-                aside = folder / f".{Path(target).name}{_ASIDE}{socket.gethostname()}-{os.getpid()}"
-                try:
+                with _beside(Path(target)) as aside:
                     yield aside
                     _flush_to_disk(aside)
                     aside.replace(target)
-                finally:
-                    aside.unlink(missing_ok=True)
             else:
                 with tempfile.TemporaryDirectory(prefix="sa_pipeline-") as temporary:
                     aside = Path(temporary) / Path(name).name
@@ -150,6 +144,32 @@ class Storage:
         with self.writing(name) as path:
             path.write_bytes(data)
 
+    def create_bytes(self, name: str, data: bytes) -> bool:
+        """Publishes `data` as a whole file unless there is one of that name; of several who try at once, one succeeds.
+
+        On a local disk this holds always. On an object store it holds where fsspec's driver puts conditionally (S3
+        and Google Cloud Storage do); with another driver, two who try in the same instant may both succeed.
+
+        Returns:
+            Whether the file is now the one given.
+
+        Raises:
+            StorageError: The file cannot be written.
+        """
+        if self.exists(name):
+            return False
+        try:
+            if self.is_local:
+                _create_local(Path(self._path(name)), data)
+            else:
+                self._fs.pipe_file(self._path(name), data, mode="create")
+                self._fs.invalidate_cache()
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise StorageError(f"{self.url_of(name)} cannot be written: {error.strerror or error}.") from error
+        return True
+
     def remove(self, name: str) -> None:
         """Removes a file or a folder with all that is in it; nothing happens when there is none."""
         with contextlib.suppress(FileNotFoundError):
@@ -166,6 +186,30 @@ class Storage:
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root
+
+
+@contextlib.contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(target.parent, target.name)
+    aside = target.parent / f".{target.name}{_ASIDE}{socket.gethostname()}-{os.getpid()}"
+    try:
+        yield aside
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _create_local(target: Path, data: bytes) -> None:
+    with _beside(target) as aside:
+        aside.write_bytes(data)
+        _flush_to_disk(aside)
+        try:
+            target.hardlink_to(aside)
+        except FileExistsError:
+            raise
+        except OSError:  # a disk without hard links, such as exFAT: claim the name, then fill it
+            target.touch(exist_ok=False)
+            aside.replace(target)
 
 
 def _flush_to_disk(path: Path) -> None:

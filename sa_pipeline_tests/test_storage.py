@@ -1,6 +1,8 @@
 """Storage publishes files whole or not at all."""
 
 import os
+import subprocess
+import sys
 import uuid
 
 import pytest
@@ -56,3 +58,32 @@ def test_a_missing_file_is_named(storage) -> None:
 def test_an_unknown_protocol_is_refused() -> None:
     with pytest.raises(StorageError, match="expected a path or a URL"):
         Storage("nonsense://bucket")
+
+
+def test_a_file_is_created_once(storage) -> None:
+    assert storage.create_bytes("folder/file", b"first")
+    assert not storage.create_bytes("folder/file", b"second")
+    assert storage.read_bytes("folder/file") == b"first"
+    assert storage.list("folder") == ["folder/file"]
+
+
+CREATE = """
+import sys
+from sa_pipeline.storage import Storage
+sys.stdin.readline()
+print(Storage(sys.argv[1]).create_bytes("a", sys.argv[2].encode() * 1000))
+"""
+
+
+def test_of_several_processes_that_create_a_file_at_once_one_succeeds(tmp_path) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", CREATE, str(tmp_path)]
+    started = [
+        subprocess.Popen([*command, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for number in range(4)
+    ]
+    for process in started:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    said = [process.communicate()[0].strip() for process in started]
+    assert sorted(said) == ["False", "False", "False", "True"]
+    assert Storage(tmp_path).read_bytes("a") == str(said.index("True")).encode() * 1000

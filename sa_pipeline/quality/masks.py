@@ -46,24 +46,34 @@ def candidates_all_judged(dataset: Dataset, shard: str) -> CheckOutcome:
 
 
 def masks_plausible(dataset: Dataset, shard: str) -> CheckOutcome:
-    """The number of masks an image is neither nothing nor absurd; a warning, since a shard of blank walls is legal.
+    """Masks an image are neither none nor absurdly many, and their sizes neither specks nor whole images.
+
+    A failure is a warning, since a shard of blank walls is legal.
 
     Raises:
         ArtifactError: `deduplicated_masks` was not made or is damaged.
     """
-    header = read_header(dataset.storage, AssetName.DEDUPLICATED_MASKS, shard)
     raw = read_header(dataset.storage, AssetName.RAW_IMAGES, shard)
-    per_image = [
-        int(np.asarray(group["kept"].to_numpy(zero_copy_only=False)).sum())
-        for group in iterate_row_groups(dataset.storage, AssetName.DEDUPLICATED_MASKS, shard, columns=["kept"])
-    ]
     images = raw.counts.get("ok", 0) if raw else 0
-    masks = header.counts["kept"] if header else 0
+    per_image: list[int] = []
+    sizes = [np.zeros(0)]
+    for group in iterate_row_groups(
+        dataset.storage, AssetName.DEDUPLICATED_MASKS, shard, columns=["kept", "area", "size"]
+    ):
+        kept = group.filter(group["kept"])
+        per_image.append(kept.num_rows)
+        image_areas = np.array(kept["size"].to_pylist(), np.float64).reshape(-1, 2).prod(axis=1)
+        sizes.append(np.sqrt(kept["area"].to_numpy() / image_areas))
     quality = dataset.settings.quality
-    mean, most = masks / max(images, 1), max(per_image, default=0)
-    passed = images == 0 or (mean >= quality.min_masks_per_image and most <= quality.max_masks_per_image)
+    mean, most = sum(per_image) / max(images, 1), max(per_image, default=0)
+    relative = np.concatenate(sizes)
+    median = float(np.median(relative)) if len(relative) else 0.0
+    numerous = mean >= quality.min_masks_per_image and most <= quality.max_masks_per_image
+    sized = len(relative) == 0 or quality.min_median_size <= median <= quality.max_median_size
     summary = (
         f"{mean:.1f} masks an image and at most {most}; expected at least {quality.min_masks_per_image} on average and "
-        f"at most {quality.max_masks_per_image}"
+        f"at most {quality.max_masks_per_image}; the median mask's size, as the root of its share of the image, is "
+        f"{median:.3f}; expected {quality.min_median_size} to {quality.max_median_size}"
     )
-    return CheckOutcome(passed, summary, "warning", (("masks_per_image", mean), ("most", most)))
+    values = (("masks per image", mean), ("most on one image", most), ("median relative size", median))
+    return CheckOutcome(images == 0 or (numerous and sized), summary, "warning", values)

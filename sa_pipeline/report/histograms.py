@@ -1,9 +1,10 @@
 """Distributions of scores and sizes, and the funnel from proposal to mask."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -37,6 +38,31 @@ def score_histograms(candidates: pa.Table, settings: MaskSettings) -> Image.Imag
             axes.axvline(threshold, color=THRESHOLD_COLOUR, linewidth=1)
         axes.set_title(f"{title} of {len(values)} candidates", fontsize=9)
         axes.tick_params(labelsize=8)
+    return _to_image(figure)
+
+
+def comparison_histograms(
+    panels: Sequence[tuple[str, Sequence[int], Sequence[int] | None]], edges: npt.NDArray[np.float64]
+) -> Image.Image:
+    """Histograms of a shard's scores, those of the reference drawn over them as a line, both as shares.
+
+    Args:
+        panels: Title, counts of the shard (B,), counts of the reference (B,) or None.
+        edges: (B + 1,) float64, the scores at which bins begin and end.
+    """
+    figure = Figure(figsize=(9, 2.6), dpi=100, layout="constrained")
+    for axes, (title, shard, reference) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        axes.stairs(np.asarray(shard) / max(sum(shard), 1), edges, fill=True, color=BAR_COLOUR, label="this shard")
+        used = np.flatnonzero(shard)
+        if reference is not None:
+            share = np.asarray(reference) / max(sum(reference), 1)
+            axes.stairs(share, edges, color=THRESHOLD_COLOUR, linewidth=1, label="reference")
+            used = np.flatnonzero(np.add(shard, reference))
+        if len(used):
+            axes.set_xlim(edges[used[0]], edges[used[-1] + 1])
+        axes.set_title(f"{title}: share of candidates", fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.legend(fontsize=8)
     return _to_image(figure)
 
 

@@ -28,6 +28,11 @@ def test_a_healthy_shard_passes_every_check_and_dagster_shows_them(run_dataset) 
     blocking = {item.check_name: item.passed for item in evaluations if item.severity is dg.AssetCheckSeverity.ERROR}
     assert len(evaluations) == len(SHARD_CHECKS)
     assert all(blocking.values()), blocking
+    scores = next(item for item in evaluations if item.check_name == "scores_like_reference")
+    assert scores.passed
+    assert "there is no reference yet" in scores.description
+    assert scores.metadata["histograms"].value.startswith("![](data:image/jpeg;base64,")
+    assert "| predicted IoU, shard |" in scores.metadata["quantiles"].value
 
 
 def test_too_many_rejected_files_stop_the_shard_before_the_model(run_dataset) -> None:
