@@ -64,4 +64,4 @@ class ScoreDistribution(BaseModel):
 
 def bin_edges() -> npt.NDArray[np.float64]:
     """(BINS + 1,) float64, the scores at which bins begin and end."""
-    return np.arange(BINS + 1) * BIN_WIDTH
+    return np.arange(BINS + 1, dtype=np.float64) * BIN_WIDTH
