@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-checkpoints_app = typer.Typer(help="List and download model checkpoints.", no_args_is_help=True)
+checkpoints_app = typer.Typer(help="List, add and download model checkpoints.", no_args_is_help=True)
 app.add_typer(checkpoints_app, name="checkpoints")
 console = Console()
 
@@ -35,7 +35,7 @@ HomeOption = Annotated[
     typer.Option("--home", help="Folder of the dataset; default: $SA_PIPELINE_HOME, else ./sa_pipeline_home."),
 ]
 CheckpointOption = Annotated[
-    str | None, typer.Option(help="tiny, vit_b, vit_l, vit_h, or the path of an official .pth file.")
+    str | None, typer.Option(help="A name that `checkpoints list` shows, or the path of a file in the official format.")
 ]
 
 
@@ -239,6 +239,21 @@ def list_checkpoints() -> None:
         except SaPipelineError as error:
             table.add_row(name, "-", str(error))
     console.print(table)
+
+
+@checkpoints_app.command("add")
+def add(
+    name: Annotated[str, typer.Argument(help="Name under which it is used from now on.")],
+    path: Annotated[Path, typer.Argument(help="State dict in the format of segment_anything, .pth or .safetensors.")],
+) -> None:
+    """Registers a checkpoint of your own.
+
+    Example: sa-pipeline checkpoints add night_shots retrained.pth
+    """
+    from sa_pipeline.sam.adding import add_checkpoint
+
+    added = add_checkpoint(name, path)
+    console.print(f"{added.name} is registered: {added.architecture}, sha256 {added.sha256}.", soft_wrap=True)
 
 
 @checkpoints_app.command("download")

@@ -209,7 +209,9 @@ class PipelineSettings(_Settings):
     embeddings: EmbeddingSettings = EmbeddingSettings()
     masks: MaskSettings = MaskSettings()
     quality: QualitySettings = QualitySettings()
-    checkpoint: str = Field(default="tiny", description="a registered name or the path of an official .pth file")
+    checkpoint: str = Field(
+        default="tiny", description="a registered name, or the path of a file in the format of segment_anything"
+    )
 
 
 PRESETS: Mapping[str, PipelineSettings] = {

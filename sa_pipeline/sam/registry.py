@@ -1,4 +1,4 @@
-"""The registry of checkpoints: the built-in `tiny`, the three official ones, and any file in their format."""
+"""The registry of checkpoints: the built-in `tiny`, the three official ones, those added, and any file's path."""
 
 import functools
 import os
@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from sa_pipeline.artifacts import CheckpointRef, digest_of
 from sa_pipeline.errors import CheckpointError
+from sa_pipeline.sam.state import TINY, architecture_of, first_line, read_state
+from sa_pipeline.settings import describe_validation_error
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
 FOLDER_VARIABLE = "SA_PIPELINE_CHECKPOINTS"
 DEFAULT_FOLDER = Path("~/.cache/sa_pipeline/checkpoints")
-SIZE_TOLERANCE = 0.05
-"""Share by which a retrained file's size may differ from the official one and still tell the architecture."""
+RECORD_SUFFIX = ".checkpoint.json"
+"""Beside the file of a checkpoint that was added, its record has this suffix after the name."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,17 @@ OFFICIAL: Mapping[str, OfficialCheckpoint] = {
         "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
     ),
 }
-TINY = "tiny"
+
+
+class RegisteredCheckpoint(BaseModel):
+    """A checkpoint that somebody added: its name, what it is, and its file in the checkpoint folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    architecture: str
+    sha256: str
+    file_name: str
 
 
 @dataclass(frozen=True)
@@ -74,13 +88,30 @@ class LoadedModel:
 
 
 def checkpoint_names() -> tuple[str, ...]:
-    """Names that need no path, the built-in one first."""
-    return (TINY, *OFFICIAL)
+    """Names that need no path: the built-in one, the official ones, those that were added."""
+    return (TINY, *OFFICIAL, *registered_checkpoints())
 
 
 def checkpoint_folder() -> Path:
-    """Where downloaded checkpoints lie: `SA_PIPELINE_CHECKPOINTS`, else a folder in the user's cache."""
+    """Where checkpoints lie: `SA_PIPELINE_CHECKPOINTS`, else a folder in the user's cache."""
     return Path(os.environ.get(FOLDER_VARIABLE, DEFAULT_FOLDER)).expanduser()
+
+
+def registered_checkpoints() -> dict[str, RegisteredCheckpoint]:
+    """The checkpoints that were added, by name.
+
+    Raises:
+        CheckpointError: A record in the checkpoint folder is damaged.
+    """
+    found = {}
+    for path in sorted(checkpoint_folder().glob(f"*{RECORD_SUFFIX}")):
+        try:
+            record = RegisteredCheckpoint.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            found_wrong = describe_validation_error(error, name=str(path))
+            raise CheckpointError(f"{found_wrong} Delete the file and add the checkpoint again.") from None
+        found[record.name] = record
+    return found
 
 
 def checkpoint_path(name: str) -> Path:
@@ -92,35 +123,17 @@ def checkpoint_path(name: str) -> Path:
     Raises:
         CheckpointError: The name is unknown or its file is not on this machine; the text says what to put where.
     """
-    if name == TINY:
-        return Path(__file__).parent / "weights" / "tiny.safetensors"
-    path = checkpoint_folder() / OFFICIAL[name].file_name if name in OFFICIAL else Path(name).expanduser()
-    if path.is_file():
-        return path
-    if name in OFFICIAL:
-        raise CheckpointError(
-            f"Checkpoint {name} is not on this machine; run `sa-pipeline checkpoints download {name}`, or put "
-            f"{OFFICIAL[name].file_name} from {OFFICIAL[name].url} into {checkpoint_folder()}."
-        )
-    raise CheckpointError(
-        f"Checkpoint {name}: no such file; expected one of {', '.join(checkpoint_names())} or the path of a .pth file."
-    )
+    return _locate(name).path
 
 
 def checkpoint_ref(name: str) -> CheckpointRef:
     """Name, architecture and digest of a checkpoint, without loading it.
 
     Raises:
-        CheckpointError: The checkpoint is unknown, not on this machine or of no known architecture.
+        CheckpointError: The checkpoint is unknown, not on this machine, of no known architecture, or not what was
+            registered under its name.
     """
-    path = checkpoint_path(name)
-    label = name if name in checkpoint_names() else path.stem
-    status = path.stat()
-    return CheckpointRef(
-        name=label,
-        architecture=_architecture(name, path),
-        digest=_digest(str(path), status.st_size, status.st_mtime_ns),
-    )
+    return _locate(name).ref()
 
 
 def load_model(name: str) -> LoadedModel:
@@ -135,23 +148,17 @@ def load_model(name: str) -> LoadedModel:
     import torch
     from segment_anything import sam_model_registry
 
-    ref, path = checkpoint_ref(name), checkpoint_path(name)
-    if ref.architecture == TINY:
-        from safetensors.torch import load_file
+    from sa_pipeline.sam.tiny import build_tiny
 
-        from sa_pipeline.sam.tiny import build_tiny
-
-        sam, read = build_tiny(), load_file
-    else:
-        sam, read = sam_model_registry[ref.architecture](), functools.partial(torch.load, weights_only=True)
+    located = _locate(name)
+    ref = located.ref()
+    sam = build_tiny() if ref.architecture == TINY else sam_model_registry[ref.architecture]()
     try:
-        state = read(path)
-        sam.load_state_dict({key: value.float() for key, value in state.items()})
-    except Exception as error:  # whatever a damaged file makes the readers raise
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        sam.load_state_dict(read_state(located.path))
+    except RuntimeError as error:  # a tensor is missing, one too many, or of another shape
         raise CheckpointError(
-            f"Checkpoint {path} cannot be loaded as {ref.architecture}: {first_line}; expected a state dict in the "
-            "format of segment_anything."
+            f"Checkpoint {located.path} cannot be loaded as {ref.architecture}: {first_line(error)} Expected a state "
+            "dict in the format of segment_anything."
         ) from error
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return LoadedModel(sam.to(device).eval(), ref)
@@ -161,7 +168,7 @@ def load_checkpoint(name: str) -> "Sam":
     """Loads a model for use in a notebook: `load_model` without the provenance.
 
     Args:
-        name: `tiny`, `vit_b`, `vit_l`, `vit_h`, or the path of an official `.pth` file.
+        name: `tiny`, `vit_b`, `vit_l`, `vit_h`, a name that was added, or the path of a file in the official format.
 
     Raises:
         CheckpointError: The checkpoint is unknown, missing, damaged or of another architecture.
@@ -169,20 +176,53 @@ def load_checkpoint(name: str) -> "Sam":
     return load_model(name).sam
 
 
+@dataclass(frozen=True)
+class _Located:
+    """A checkpoint's file, and what is known of it beforehand."""
+
+    label: str
+    path: Path
+    architecture: str | None = None
+    sha256: str | None = None
+
+    def ref(self) -> CheckpointRef:
+        status = self.path.stat()
+        digest = _digest(self.path, status.st_size, status.st_mtime_ns)
+        if self.sha256 not in (None, digest):
+            raise CheckpointError(
+                f"Checkpoint {self.label}: {self.path} has the SHA-256 {digest}, expected {self.sha256}; put the right "
+                "file there, or add this one under a name of its own: sa-pipeline checkpoints add NAME PATH."
+            )
+        return CheckpointRef(
+            name=self.label, architecture=self.architecture or architecture_of(self.path), digest=digest
+        )
+
+
+def _locate(name: str) -> _Located:
+    if name == TINY:
+        return _Located(TINY, Path(__file__).parent / "weights" / "tiny.safetensors", TINY)
+    if name in OFFICIAL:
+        official = OFFICIAL[name]
+        located = _Located(name, checkpoint_folder() / official.file_name, official.architecture, official.sha256)
+        advice = (
+            f"Checkpoint {name} is not on this machine; run `sa-pipeline checkpoints download {name}`, or put "
+            f"{official.file_name} from {official.url} into {checkpoint_folder()}."
+        )
+    elif added := registered_checkpoints().get(name):
+        located = _Located(name, checkpoint_folder() / added.file_name, added.architecture, added.sha256)
+        advice = f"Checkpoint {name}: {located.path} is gone; delete {name}{RECORD_SUFFIX} beside it and add it again."
+    else:
+        path = Path(name).expanduser()
+        located = _Located(path.stem, path)
+        advice = (
+            f"Checkpoint {name}: no such file; expected one of {', '.join(checkpoint_names())} or the path of a .pth "
+            "or .safetensors file."
+        )
+    if not located.path.is_file():
+        raise CheckpointError(advice)
+    return located
+
+
 @functools.lru_cache(maxsize=64)
-def _digest(path: str, _size: int, _modified: int) -> str:
-    return digest_of(Path(path))
-
-
-def _architecture(name: str, path: Path) -> str:
-    if name in checkpoint_names():
-        return name
-    if path.suffix == ".safetensors":
-        return TINY
-    for architecture, official in OFFICIAL.items():
-        if abs(path.stat().st_size - official.size) <= SIZE_TOLERANCE * official.size:
-            return architecture
-    raise CheckpointError(
-        f"Checkpoint {path} has {path.stat().st_size} bytes, which fits none of "
-        f"{', '.join(OFFICIAL)}; expected a float32 state dict in the format of segment_anything."
-    )
+def _digest(path: Path, _size: int, _modified: int) -> str:
+    return digest_of(path)
