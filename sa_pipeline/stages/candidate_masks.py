@@ -16,7 +16,7 @@ from sa_pipeline.progress import Progress, SilentProgress
 from sa_pipeline.provenance import expected_header
 from sa_pipeline.sam.registry import LoadedModel
 from sa_pipeline.schemas import CANDIDATE_MASKS
-from sa_pipeline.stages.image_embeddings import open_embeddings
+from sa_pipeline.stages.embeddings_file import open_embeddings
 from sa_pipeline.stages.result import StageResult, make_unless_fresh
 from sa_pipeline.stages.shard_images import ShardImage, count_images, iterate_images
 from sa_pipeline.storage import Storage
