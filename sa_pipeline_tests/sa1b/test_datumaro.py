@@ -1,6 +1,6 @@
 """Datumaro detects and reads an export as SA-1B; it runs in an environment of its own, since it wants pandas 2.
 
-Set SA_PIPELINE_DATUMARO_PYTHON to a Python in which `pip install datumaro` was done.
+`make datumaro` sets it up and `make test` then finds it; SA_PIPELINE_DATUMARO_PYTHON names any other Python with it.
 """
 
 import json
@@ -40,7 +40,7 @@ print("RESULT" + json.dumps({"formats": Environment().detect_dataset(folder), "i
 """
 
 pytestmark = pytest.mark.skipif(
-    not PYTHON, reason=f"{VARIABLE} does not name a Python that has datumaro (pip install datumaro)"
+    not PYTHON, reason=f"{VARIABLE} does not name a Python that has datumaro; run: make datumaro"
 )
 
 
