@@ -6,6 +6,7 @@ import dagster as dg
 
 from sa_pipeline.artifacts import AssetName
 from sa_pipeline.assets.common import IMAGE_SHARDS
+from sa_pipeline.errors import LedgerBusyError
 from sa_pipeline.images.ledger import append_new_images, list_shards
 from sa_pipeline.provenance import Freshness, shard_freshness
 from sa_pipeline.resources import DatasetResource
@@ -55,7 +56,16 @@ def new_images(context: dg.SensorEvaluationContext, data: DatasetResource) -> dg
     dataset = data.open()
     if dataset.config.source is None:
         return dg.SkipReason(f"No source is set in {dataset.home}; set SA_PIPELINE_SOURCE or run `sa-pipeline run`.")
-    append_new_images(dataset.storage, dataset.config.source, dataset.settings.images, limit=IMAGES_PER_TICK)
+    try:
+        append_new_images(
+            dataset.storage,
+            dataset.config.source,
+            dataset.settings.images,
+            index=dataset.ledger_index,
+            limit=IMAGES_PER_TICK,
+        )
+    except LedgerBusyError as error:
+        return dg.SkipReason(str(error))
     known = set(context.instance.get_dynamic_partitions(str(IMAGE_SHARDS.name)))
     added = [shard for shard in list_shards(dataset.storage) if shard not in known]
     if not added:

@@ -49,6 +49,11 @@ class Dataset:
         return self.home / "dagster"
 
     @property
+    def ledger_index(self) -> Path:
+        """What the ledger holds, kept on this machine so that looking for new images is quick; may be deleted."""
+        return self.home / "cache" / "ledger.sqlite"
+
+    @property
     def catalog_path(self) -> Path:
         """The DuckDB catalogue."""
         return self.home / CATALOG_FILE

@@ -13,6 +13,10 @@ class StorageError(SaPipelineError):
     """A file could not be read from or written to storage."""
 
 
+class LedgerBusyError(StorageError):
+    """Somebody else appended images at the same time."""
+
+
 class ArtifactError(SaPipelineError):
     """A file made by the pipeline is missing, damaged or of another schema version."""
 

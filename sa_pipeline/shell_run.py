@@ -45,7 +45,13 @@ def run_dataset(dataset: Dataset, progress: Progress) -> RunSummary:
         raise SourceError(
             f"{dataset.home}: no source is set; name one: sa-pipeline run SOURCE --output {dataset.home}."
         )
-    append_new_images(dataset.storage, dataset.config.source, dataset.settings.images, progress=progress)
+    append_new_images(
+        dataset.storage,
+        dataset.config.source,
+        dataset.settings.images,
+        index=dataset.ledger_index,
+        progress=progress,
+    )
     shards = list_shards(dataset.storage)
     summary = RunSummary(shards=len(shards))
     with ensure_dagster_home(dataset) as instance:

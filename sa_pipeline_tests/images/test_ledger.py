@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies
 
-from sa_pipeline.errors import ArtifactError, StorageError
+from sa_pipeline.errors import ArtifactError, LedgerBusyError
 from sa_pipeline.images.ledger import append_new_images, ledger_name, list_shards, read_ledger, read_ledger_shard
 from sa_pipeline.settings import ImageSettings
 from sa_pipeline.storage import Storage
@@ -141,19 +141,57 @@ def test_after_ctrl_c_the_next_call_goes_on_to_the_same_ledger(storage, source, 
 class AppendsMeanwhile(StopsAfter):
     """Progress during which somebody else appends."""
 
-    def __init__(self, storage: Storage, source: Path) -> None:
-        self.storage, self.source = storage, source
+    def __init__(self, storage: Storage, source: Path, index: Path | None) -> None:
+        self.storage, self.source, self.index = storage, source, index
 
     def track(self, items: Iterable, *, description: str, total: int | None = None) -> Iterator:
-        append_new_images(self.storage, str(self.source), THREE_A_SHARD)
+        first = next(iter(items))
+        append_new_images(self.storage, str(self.source), THREE_A_SHARD, index=self.index)
+        yield first
         yield from items
 
 
-def test_two_appends_at_once_do_not_overwrite_each_other(storage, source):
+@pytest.mark.parametrize("kept", [True, False])
+def test_of_two_appends_at_once_one_goes_on_and_the_other_stops(storage, source, tmp_path, kept):
+    add(source, *(f"{index}.jpg" for index in range(5)))
+    index = tmp_path / "index.sqlite" if kept else None
+    meanwhile = AppendsMeanwhile(storage, source, index)
+    with pytest.raises(LedgerBusyError, match="another append"):
+        append_new_images(storage, str(source), THREE_A_SHARD, index=index, progress=meanwhile)
+    assert [entry.image_id for entry in read_ledger(storage)] == [1, 2, 3, 4, 5]
+    assert append_new_images(storage, str(source), THREE_A_SHARD, index=index).new_images == 0
+
+
+def test_with_an_index_old_shards_are_not_read_again(storage, source, tmp_path):
+    index = tmp_path / "cache" / "index.sqlite"
+    add(source, *(f"{index}.jpg" for index in range(4)))
+    append_new_images(storage, str(source), THREE_A_SHARD, index=index)
+    storage.write_bytes(ledger_name("000000"), b"would be found damaged if it were read")
+    (source / "same.jpg").write_bytes(b"0.jpg")
+    report = append_new_images(storage, str(source), THREE_A_SHARD, index=index)
+    assert (report.new_shards, report.total_images) == (("000002",), 5)
+    assert read_ledger_shard(storage, "000002")[0].duplicate_of == 1
+
+
+def test_an_index_learns_what_others_appended(storage, source, tmp_path):
+    index = tmp_path / "index.sqlite"
     add(source, "a.jpg")
-    with pytest.raises(StorageError, match="another append"):
-        append_new_images(storage, str(source), THREE_A_SHARD, progress=AppendsMeanwhile(storage, source))
-    assert names_of(storage, "000000") == ["a.jpg"]
+    append_new_images(storage, str(source), THREE_A_SHARD, index=index)
+    add(source, "b.jpg")
+    append_new_images(storage, str(source), THREE_A_SHARD)
+    assert append_new_images(storage, str(source), THREE_A_SHARD, index=index).new_images == 0
+
+
+def test_an_index_of_another_ledger_or_a_damaged_one_is_made_anew(storage, source, tmp_path):
+    index = tmp_path / "index.sqlite"
+    add(source, "a.jpg", "b.jpg")
+    append_new_images(storage, str(source), THREE_A_SHARD, index=index)
+    other = Storage(tmp_path / "other")
+    add(tmp_path, "c.jpg")
+    append_new_images(other, str(tmp_path / "c.jpg"), THREE_A_SHARD)
+    assert append_new_images(other, str(source), THREE_A_SHARD, index=index).total_images == 3
+    index.write_bytes(b"no database" * 100)
+    assert append_new_images(other, str(source), THREE_A_SHARD, index=index).new_images == 0
 
 
 def test_a_damaged_shard_is_named(storage):
@@ -169,12 +207,12 @@ def test_a_damaged_shard_is_named(storage):
 )
 def test_however_images_arrive_the_ledger_only_grows(arrivals, images_per_shard):
     with tempfile.TemporaryDirectory() as folder:
-        storage, source = Storage(f"{folder}/data"), Path(folder) / "source"
+        storage, source, index = Storage(f"{folder}/data"), Path(folder) / "source", Path(folder) / "index.sqlite"
         source.mkdir()
         before: dict[str, bytes] = {}
         for names in arrivals:
             add(source, *names)
-            append_new_images(storage, str(source), ImageSettings(images_per_shard=images_per_shard))
+            append_new_images(storage, str(source), ImageSettings(images_per_shard=images_per_shard), index=index)
             after = files_of(storage)
             assert before.items() <= after.items()
             before = after
