@@ -51,7 +51,8 @@ types: $(READY) ## static types
 	$(BIN)/mypy
 
 tiny-checkpoint: $(READY) ## trains the built-in checkpoint from nothing
-	$(BIN)/python -m sa_pipeline.training.train_tiny --output tiny_training --minutes 40 --export sa_pipeline/sam/weights/tiny.safetensors
+	$(BIN)/python -m sa_pipeline.training.scene_shards --photographs tiny_training/photographs --output tiny_training/scenes --scenes 4000
+	$(BIN)/python -m sa_pipeline.training.train_tiny --scenes tiny_training/scenes --output tiny_training --export sa_pipeline/sam/weights/tiny.safetensors
 
 clean: ## removes the virtual environments and the demo's output
 	rm -rf $(VENV) $(DATUMARO_VENV) sa_pipeline_home

@@ -1,48 +1,66 @@
 """The paper's losses (Appendix A): focal and dice 20:1 on the mask, squared error on the predicted IoU."""
 
+from itertools import combinations
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 FOCAL_WEIGHT = 20.0
-FOCAL_GAMMA = 2.0
+FOCAL_GAMMA = 2
 
 
-def focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Focal loss averaged over pixels: (..., H, W) logits and 0/1 targets -> (...)."""
-    cross_entropy = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    wrongness = 1.0 - torch.exp(-cross_entropy)
-    return (wrongness**FOCAL_GAMMA * cross_entropy).mean(dim=(-2, -1))
+def pairwise_mask_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Focal and dice loss 20:1 of every output with every target (Appendix A, "Losses").
 
-
-def dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """One minus the soft Dice coefficient: (..., H, W) logits and 0/1 targets -> (...)."""
-    probabilities = logits.sigmoid()
-    overlap = (probabilities * targets).sum(dim=(-2, -1))
-    total = probabilities.sum(dim=(-2, -1)) + targets.sum(dim=(-2, -1))
-    return 1.0 - (2.0 * overlap + 1.0) / (total + 1.0)
-
-
-def mask_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Focal and dice loss 20:1: (..., H, W) logits and 0/1 targets -> (...)."""
-    return FOCAL_WEIGHT * focal_loss(logits, targets) + dice_loss(logits, targets)
-
-
-def lowest_mask_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mask loss of each prompt's best output, so that ambiguous outputs may differ (paper §3).
+    Both are linear in a target of 0 and 1, so that all pairs cost two matrix products.
 
     Args:
-        logits: (K, M, h, w), M outputs for each of K prompts.
-        targets: (K, h, w) of 0 and 1.
+        logits: (K, M, h, w) float32, M outputs for each of K prompts.
+        targets: (K, C, h, w) float32 of 0 and 1, C targets for each prompt.
 
     Returns:
-        (K,), the lowest of the M losses; gradients reach that output only.
+        (K, M, C) float32, means over pixels.
     """
-    losses = mask_loss(logits, targets[:, None].expand_as(logits))
-    return losses.min(dim=1).values
+    x, t = logits.flatten(2), targets.flatten(2).transpose(1, 2)
+    pixels = x.shape[-1]
+    probability = x.sigmoid()
+    as_background = probability**FOCAL_GAMMA * functional.softplus(x)
+    as_foreground = (1 - probability) ** FOCAL_GAMMA * functional.softplus(-x)
+    focal = (as_background.sum(-1, keepdim=True) + (as_foreground - as_background) @ t) / pixels
+    total = probability.sum(-1, keepdim=True) + t.sum(1, keepdim=True)
+    dice = 1.0 - (2.0 * (probability @ t) + 1.0) / (total + 1.0)
+    return FOCAL_WEIGHT * focal + dice
 
 
-def best_iou(logits: Tensor, masks: Tensor, allowed: Tensor) -> Tensor:
+def lowest_loss_in_order(losses: Tensor, counts: Tensor) -> Tensor:
+    """Assigns each prompt's targets to its outputs in rising order and keeps the assignment of the lowest mean loss.
+
+    With one target this is the paper's rule, that only the output of the lowest loss is backpropagated (§3, "Resolving
+    ambiguity"). Several targets, masks that lie within each other from small to large, are learnt in one go and
+    keep the outputs in the order subpart, part, whole.
+
+    Args:
+        losses: (K, M, C) of every output with every target, C <= M; targets from small to large.
+        counts: (K,) int64, how many of the C targets each prompt has, 1 to C.
+
+    Returns:
+        (K,), the mean loss of the assigned pairs.
+    """
+    outputs, most = losses.shape[1:]
+    result = losses.new_zeros(len(losses))
+    for count in range(1, most + 1):
+        rows = counts == count
+        if rows.any():
+            options = [
+                torch.stack([losses[rows, output, target] for target, output in enumerate(chosen)]).mean(dim=0)
+                for chosen in combinations(range(outputs), count)
+            ]
+            result = result.index_put((rows.nonzero()[:, 0],), torch.stack(options).amin(dim=0))
+    return result
+
+
+def iou_with_best(logits: Tensor, masks: Tensor, allowed: Tensor) -> Tensor:
     """IoU of every output with the best-matching mask that its prompt may mean.
 
     Args:

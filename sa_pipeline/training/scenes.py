@@ -22,11 +22,13 @@ class Scene:
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
-        masks: (N, H, W) bool, N >= 1, each connected; two of them are disjoint or one lies within the other.
+        masks: (N, H, W) bool, N >= 1.
+        weights: (N,) float32, 1 for an object known to be one, less for a region that only looks like one.
     """
 
     image: npt.NDArray[np.uint8]
     masks: npt.NDArray[np.bool_]
+    weights: npt.NDArray[np.float32]
 
 
 def draw_scene(seed: tuple[int, ...], size: tuple[int, int], difficulty: float) -> Scene:
@@ -63,9 +65,9 @@ def _draw_once(rng: np.random.Generator, size: tuple[int, int], difficulty: floa
     for _ in range(crowd):
         _add_object(rng, canvas, masks, difficulty, scale)
     image = finish_photo(canvas, rng, difficulty)
-    connected = [_largest_component(mask) for mask in masks]
+    connected = [largest_component(mask) for mask in masks]
     kept = [m for m in connected if MIN_VISIBLE_FRACTION < float(m.mean()) < MAX_VISIBLE_FRACTION]
-    return Scene(image, np.stack(kept)) if kept else None
+    return Scene(image, np.stack(kept), np.ones(len(kept), np.float32)) if kept else None
 
 
 def _add_object(
@@ -111,7 +113,8 @@ def _cover(masks: list[npt.NDArray[np.uint8]], above: npt.NDArray[np.uint8]) -> 
         mask &= 1 - above
 
 
-def _largest_component(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+def largest_component(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """The largest 4-connected component of `mask` (H, W) of 0 and 1, empty if there is none."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
     if count < 2:
         return np.zeros(mask.shape, np.bool_)

@@ -9,11 +9,11 @@ from segment_anything import SamPredictor
 
 from sa_pipeline.sam.tiny import build_tiny
 from sa_pipeline.training.export import export_weights, scale_logits
-from sa_pipeline.training.loop import new_state
+from sa_pipeline.training.loop import OptimizerSettings, new_state
 
 
 def test_exported_weights_are_half_precision_and_load_into_tiny(tmp_path: Path):
-    export_weights(new_state(seed=1), tmp_path / "tiny.safetensors")
+    export_weights(new_state(build_tiny(), OptimizerSettings(), seed=1), tmp_path / "tiny.safetensors")
     weights = load_file(tmp_path / "tiny.safetensors")
     assert {value.dtype for value in weights.values()} == {torch.float16}
     build_tiny().load_state_dict(weights)

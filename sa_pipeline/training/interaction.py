@@ -1,0 +1,188 @@
+"""One image's share of a training step: the simulated interaction with an annotator (Appendix A)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from segment_anything.modeling import Sam
+from torch import Tensor
+from torch.nn import functional
+
+from sa_pipeline.training.losses import iou_with_best, lowest_loss_in_order, pairwise_mask_loss
+from sa_pipeline.training.prompts import FirstPrompts, correction_click, sample_first_prompts
+from sa_pipeline.training.samples import MASK_STRIDE, Prepared
+
+
+@dataclass(frozen=True)
+class InteractionSettings:
+    """How an annotator is simulated.
+
+    Attributes:
+        prompts: Masks prompted for in one image; the paper takes up to 64.
+        box_share: Share of first prompts that are boxes; the rest are clicks.
+        corrections: Rounds after the first in which a click corrects the mask so far.
+        repeats: Rounds without a new prompt, that only refine: one after a random correction, one at the end
+            (Appendix A). The paper's 11 iterations are 1 + 8 corrections + 2 repeats.
+        nested: Whether a click is supervised with up to three masks under it, in order of size, instead of one.
+    """
+
+    prompts: int = 64
+    box_share: float = 0.5
+    corrections: int = 8
+    repeats: int = 2
+    nested: bool = False
+
+
+@dataclass(frozen=True)
+class InteractionResult:
+    """What the interaction with one image yields.
+
+    Attributes:
+        loss: Scalar with gradient, the mean over rounds of mask loss plus IoU loss.
+        figures: For the log: mask_loss, iou_loss, click_iou (the best output against the chosen mask), refined_iou
+            (after the last round; nan if there was one only).
+    """
+
+    loss: Tensor
+    figures: dict[str, float]
+
+
+def interact(
+    sam: Sam,
+    embedding: Tensor,
+    sample: Prepared,
+    settings: InteractionSettings,
+    rng: np.random.Generator,
+    dtype: torch.dtype,
+) -> InteractionResult:
+    """Prompts for masks of one image and goes on correcting them.
+
+    Args:
+        sam: The model in training.
+        embedding: (1, C, h, w) with gradient.
+        sample: The image's masks.
+        settings: Prompts and rounds.
+        rng: Source of chance.
+        dtype: Of the matrix products, under autocast.
+    """
+    dialogue = _Dialogue(sam, embedding, sample, settings, rng, dtype)
+    dialogue.first_round()
+    repeat_after = int(rng.integers(1, settings.corrections + 1)) if settings.corrections else 0
+    for correction in range(1, settings.corrections + 1):
+        dialogue.correct()
+        if settings.repeats and correction == repeat_after:
+            dialogue.decode_again()
+    if settings.repeats > 1:
+        dialogue.decode_again()
+    return dialogue.result()
+
+
+class _Dialogue:
+    """The prompts so far, the masks so far, the losses so far."""
+
+    def __init__(
+        self,
+        sam: Sam,
+        embedding: Tensor,
+        sample: Prepared,
+        settings: InteractionSettings,
+        rng: np.random.Generator,
+        dtype: torch.dtype,
+    ) -> None:
+        self.sam, self.embedding, self.sample, self.rng, self.dtype = sam, embedding, sample, rng, dtype
+        self.device = embedding.device
+        self.low_masks = sample.low_masks.to(self.device)
+        self.first: FirstPrompts = sample_first_prompts(
+            rng, sample.masks.numpy(), sample.weights.numpy(), settings.prompts, settings.box_share, settings.nested
+        )
+        clicks = len(self.first.points)
+        self.clicks = clicks
+        self.points = torch.from_numpy(self.first.points)[:, None].to(self.device)
+        self.labels = torch.ones(clicks, 1, dtype=torch.int, device=self.device)
+        self.box_points = torch.zeros(len(self.first.boxes), 0, 2, device=self.device)
+        self.box_labels = torch.zeros(len(self.first.boxes), 0, dtype=torch.int, device=self.device)
+        self.boxes = torch.from_numpy(self.first.boxes).to(self.device)
+        self.chosen = torch.from_numpy(self.first.chosen).to(self.device)
+        self.targets = self.low_masks[self.chosen]
+        self.own = functional.one_hot(self.chosen, len(self.low_masks)).bool()
+        self.logits = torch.zeros(0, device=self.device)  # (K, h, w) of the round before
+        self.mask_losses: list[Tensor] = []
+        self.iou_losses: list[Tensor] = []
+        self.click_iou = self.last_iou = float("nan")
+
+    def first_round(self) -> None:
+        """Three outputs for every prompt, of which the fitting ones are trained."""
+        logits, predicted_iou = self._decode(None)
+        logits, predicted_iou = logits[:, 1:], predicted_iou[:, 1:]
+        targets = self.low_masks[torch.from_numpy(self.first.targets).to(self.device)]
+        counts = torch.from_numpy(self.first.counts).to(self.device)
+        self.mask_losses.append(lowest_loss_in_order(pairwise_mask_loss(logits, targets), counts).mean())
+        allowed = torch.from_numpy(self.first.allowed).to(self.device)
+        self.iou_losses.append(functional.mse_loss(predicted_iou, iou_with_best(logits, self.low_masks, allowed)))
+        reached = iou_with_best(logits, self.low_masks, self.own)
+        self.click_iou = float(reached.amax(dim=1).mean())
+        # An annotator goes on with the mask that comes closest to what they want.
+        self.logits = logits.detach()[torch.arange(len(logits)), reached.argmax(dim=1)]
+
+    def correct(self) -> None:
+        """One more click for every mask, where it is wrong."""
+        wrong = [
+            correction_click(self.rng, mask, target)
+            for mask, target in zip((self.logits > 0).cpu().numpy(), self.targets.bool().cpu().numpy(), strict=True)
+        ]
+        points = torch.from_numpy(np.stack([point for point, _ in wrong]))[:, None].to(self.device)
+        points = (points + 0.5) * MASK_STRIDE - 0.5
+        labels = torch.tensor([[label] for _, label in wrong], dtype=torch.int, device=self.device)
+        self.points = torch.cat([self.points, points[: self.clicks]], dim=1)
+        self.labels = torch.cat([self.labels, labels[: self.clicks]], dim=1)
+        self.box_points = torch.cat([self.box_points, points[self.clicks :]], dim=1)
+        self.box_labels = torch.cat([self.box_labels, labels[self.clicks :]], dim=1)
+        self.decode_again()
+
+    def decode_again(self) -> None:
+        """One output from the prompts and the logits so far."""
+        logits, predicted_iou = self._decode(self.logits[:, None])
+        logits, predicted_iou = logits[:, :1], predicted_iou[:, :1]
+        self.mask_losses.append(pairwise_mask_loss(logits, self.targets[:, None]).mean())
+        reached = iou_with_best(logits, self.low_masks, self.own)
+        self.iou_losses.append(functional.mse_loss(predicted_iou, reached))
+        self.last_iou = float(reached.mean())
+        self.logits = logits.detach()[:, 0]
+
+    def result(self) -> InteractionResult:
+        """Means over the rounds."""
+        mask_loss, iou_loss = torch.stack(self.mask_losses).mean(), torch.stack(self.iou_losses).mean()
+        figures = {
+            "mask_loss": float(mask_loss.detach()),
+            "iou_loss": float(iou_loss.detach()),
+            "click_iou": self.click_iou,
+            "refined_iou": self.last_iou,
+        }
+        return InteractionResult(mask_loss + iou_loss, figures)
+
+    def _tokens(self) -> Tensor:
+        encoder = self.sam.prompt_encoder
+        tokens = []
+        if len(self.points):
+            tokens.append(encoder(points=(self.points, self.labels), boxes=None, masks=None)[0])
+        if len(self.boxes):
+            points = (self.box_points, self.box_labels) if self.box_points.shape[1] else None
+            # A lone click is padded with a "not a point" token, so that clicks and boxes have as many tokens.
+            tokens.append(encoder(points=points, boxes=self.boxes, masks=None)[0])
+        return torch.cat(tokens)
+
+    def _decode(self, mask_prompt: Tensor | None) -> tuple[Tensor, Tensor]:
+        tokens = self._tokens()
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            if mask_prompt is None:
+                no_mask = self.sam.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
+                dense = no_mask.expand(len(tokens), -1, *self.embedding.shape[-2:])
+            else:
+                dense = self.sam.prompt_encoder.mask_downscaling(mask_prompt)
+            logits, predicted_iou = self.sam.mask_decoder.predict_masks(
+                image_embeddings=self.embedding,
+                image_pe=self.sam.prompt_encoder.get_dense_pe(),
+                sparse_prompt_embeddings=tokens,
+                dense_prompt_embeddings=dense,
+            )
+        return logits.float(), predicted_iou.float()
