@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sa_pipeline.errors import ArtifactError
-from sa_pipeline.settings import describe_validation_error
+from sa_pipeline.errors import ArtifactError, describe_validation_error
 from sa_pipeline.storage import Storage
 
 HEADER_KEY = "sa_pipeline"

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sa_pipeline.errors import SettingsError
-from sa_pipeline.settings import PipelineSettings, describe_validation_error, preset
+from sa_pipeline.errors import SettingsError, describe_validation_error
+from sa_pipeline.settings import PipelineSettings, preset
 from sa_pipeline.storage import Storage
 
 HOME_VARIABLE = "SA_PIPELINE_HOME"

@@ -65,6 +65,13 @@ def _run(dataset: Dataset, job: str, instance: dg.DagsterInstance, partition_key
     failures = [event for event in result.all_events if event.is_step_failure]
     if not failures:
         return RunOutcome(False, result.run_id, job, "the run failed outside its steps; see its log in the UI")
-    error = failures[0].step_failure_data.error
-    cause = error.cause if error and error.cause else error
-    return RunOutcome(False, result.run_id, failures[0].step_key, cause.message.strip() if cause else None)
+    return RunOutcome(False, result.run_id, failures[0].step_key, _reason(failures[0]))
+
+
+def _reason(event: dg.DagsterEvent) -> str | None:
+    """What the error said: of ours the sentence, of any other its first cause."""
+    failure = event.step_failure_data
+    if failure.user_failure_data and failure.user_failure_data.description:
+        return failure.user_failure_data.description
+    cause = failure.error.cause if failure.error and failure.error.cause else failure.error
+    return cause.message.strip() if cause else None

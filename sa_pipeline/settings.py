@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sa_pipeline.errors import SettingsError
+from sa_pipeline.errors import SettingsError, describe_validation_error
 
 MAX_PROPOSALS_PER_IMAGE = 1_000_000
 """Mask ids are `image_id * MAX_PROPOSALS_PER_IMAGE + proposal_index`: readable, unique and below 2**53."""
@@ -270,13 +270,3 @@ def parse_settings(values: Mapping[str, Any], *, name: str) -> PipelineSettings:
         return PipelineSettings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(describe_validation_error(error, name=name)) from None
-
-
-def describe_validation_error(error: ValidationError, *, name: str) -> str:
-    """Says in one sentence what the first problem of a pydantic error in `name` is."""
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"]) or "the values together"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    got = first.get("input")
-    shown = "" if isinstance(got, Mapping) or not first["loc"] else f", got {got!r}"
-    return f"{name}: {field}: {first['msg']}{shown}{more}."

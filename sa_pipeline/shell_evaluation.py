@@ -6,9 +6,9 @@ import yaml
 from pydantic import ValidationError
 from rich.table import Table
 
-from sa_pipeline.errors import SettingsError
+from sa_pipeline.errors import SettingsError, describe_validation_error
 from sa_pipeline.evaluation.summary import Summary
-from sa_pipeline.settings import EvaluationSettings, MaskSettings, describe_validation_error, preset
+from sa_pipeline.settings import EvaluationSettings, MaskSettings, preset
 
 ALL_CANDIDATES = {
     "pred_iou_thresh": 0.0,

@@ -13,7 +13,7 @@ from typing import IO, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from sa_pipeline.errors import StorageError
+from sa_pipeline.errors import MissingFileError, StorageError
 
 _ASIDE = ".aside-"
 
@@ -72,7 +72,8 @@ class Storage:
         """Reads a whole file.
 
         Raises:
-            StorageError: The file does not exist or cannot be read.
+            MissingFileError: The file does not exist.
+            StorageError: It cannot be read.
         """
         with self.reading(name) as file:
             return file.read()
@@ -82,10 +83,13 @@ class Storage:
         """Opens a file for (random access) reading.
 
         Raises:
-            StorageError: The file does not exist or cannot be read.
+            MissingFileError: The file does not exist.
+            StorageError: It cannot be read.
         """
         try:
             file = self._fs.open(self._path(name), "rb")
+        except FileNotFoundError as error:
+            raise MissingFileError(f"{self.url_of(name)} cannot be read: there is no such file.") from error
         except OSError as error:
             raise StorageError(f"{self.url_of(name)} cannot be read: {error.strerror or error}.") from error
         with file:
@@ -96,11 +100,12 @@ class Storage:
         """Yields a local path that holds the file's content: the file itself, or a temporary download.
 
         Raises:
-            StorageError: The file does not exist or cannot be read.
+            MissingFileError: The file does not exist.
+            StorageError: It cannot be read.
         """
         if self.is_local:
             if not self.exists(name):
-                raise StorageError(f"{self.url_of(name)} cannot be read: no such file.")
+                raise MissingFileError(f"{self.url_of(name)} cannot be read: there is no such file.")
             yield Path(self._path(name))
             return
         with tempfile.TemporaryDirectory(prefix="sa_pipeline-") as folder:
@@ -179,7 +184,8 @@ class Storage:
         """SHA-256 of the file's bytes, as 64 hexadecimal digits.
 
         Raises:
-            StorageError: The file does not exist or cannot be read.
+            MissingFileError: The file does not exist.
+            StorageError: It cannot be read.
         """
         with self.reading(name) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]

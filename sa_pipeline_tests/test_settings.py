@@ -26,7 +26,7 @@ def test_the_sa1b_preset_holds_the_papers_numbers() -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"masks": {"pred_iou_thres": 0.9}}, r"new\.yaml: masks\.pred_iou_thres: Extra inputs"),
+        ({"masks": {"pred_iou_thres": 0.9}}, r"new\.yaml: masks\.pred_iou_thres: there is no such field, got 0\.9"),
         ({"masks": {"points_per_side": 0}}, r"masks\.points_per_side: .*greater than or equal to 1, got 0"),
         ({"masks": {"pred_iou_floor": 0.95}}, r"pred_iou_floor \(0\.95\) must not be above pred_iou_thresh \(0\.88\)"),
         ({"images": {"jpeg_quality": "high"}}, r"images\.jpeg_quality: .*integer.*'high'"),

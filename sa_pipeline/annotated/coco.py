@@ -9,9 +9,8 @@ from pycocotools import mask as coco_mask
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sa_pipeline.annotated.image import AnnotatedImage, decode_annotated, read_file, require_size
-from sa_pipeline.errors import AnnotationError
+from sa_pipeline.errors import AnnotationError, describe_validation_error
 from sa_pipeline.masks.rle import RleError, area_from_runs, check_runs, decode_counts, encode_counts
-from sa_pipeline.settings import describe_validation_error
 
 
 class _Model(BaseModel):

@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from sa_pipeline.artifacts import AssetName, read_table
-from sa_pipeline.assets.common import MODEL_POOL, SHARD_FLOW, log_progress, report
+from sa_pipeline.assets.common import MODEL_POOL, SHARD_FLOW, fail_at_once, log_progress, report
 from sa_pipeline.assets.image_embeddings import image_embeddings
 from sa_pipeline.assets.raw_images import raw_images
 from sa_pipeline.report.histograms import score_histograms
@@ -20,6 +20,7 @@ from sa_pipeline.resources import DatasetResource
     kinds={"pytorch"},
     description="Three masks for every point of the grid, on the image and on its crops (paper §4, Appendix B).",
 )
+@fail_at_once
 def candidate_masks(context: dg.AssetExecutionContext, data: DatasetResource) -> dg.MaterializeResult[Any]:
     """Proposes masks on a shard's images."""
     from sa_pipeline.stages.candidate_masks import make_candidate_masks

@@ -1,14 +1,19 @@
 """What the assets of the shard flow share: partitions, the pool of models, and how a stage is reported."""
 
-from collections.abc import Mapping
-from typing import Any
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
 
 import dagster as dg
 
 from sa_pipeline.artifacts import artifact_name
 from sa_pipeline.dataset import Dataset
+from sa_pipeline.errors import SaPipelineError
 from sa_pipeline.progress import LogProgress
 from sa_pipeline.stages.result import StageResult
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 IMAGE_SHARDS = dg.DynamicPartitionsDefinition(name="image_shards")
 """One partition per shard of the ledger."""
@@ -17,13 +22,28 @@ MODEL_POOL = "sam"
 """Steps that hold a model; the instance's settings say how many may do so at once."""
 
 TRANSIENT_FAULTS = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL)
-"""Storage that does not answer for a moment."""
+"""Storage that does not answer for a moment, and whatever else is not known to be permanent."""
 
 SHARD_FLOW: Mapping[str, Any] = {
     "partitions_def": IMAGE_SHARDS,
     "group_name": "automatic_stage",
     "retry_policy": TRANSIENT_FAULTS,
 }
+
+
+def fail_at_once(compute: Callable[P, R]) -> Callable[P, R]:
+    """Spares an asset the retries where one of our own errors says that they would fail the same way."""
+
+    @functools.wraps(compute)
+    def computed(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return compute(*args, **kwargs)
+        except SaPipelineError as error:
+            if error.transient:
+                raise
+            raise dg.Failure(description=str(error), allow_retries=False) from error
+
+    return computed
 
 
 def log_progress(context: dg.AssetExecutionContext) -> LogProgress:

@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from sa_pipeline.assets.candidate_masks import candidate_masks
-from sa_pipeline.assets.common import SHARD_FLOW, log_progress, report
+from sa_pipeline.assets.common import SHARD_FLOW, fail_at_once, log_progress, report
 from sa_pipeline.assets.filtered_masks import filtered_masks
 from sa_pipeline.report.overlays import overlay_sheet
 from sa_pipeline.report.png import markdown_image
@@ -19,6 +19,7 @@ from sa_pipeline.stages.deduplicated_masks import make_deduplicated_masks
     kinds={"parquet"},
     description="Non-maximum suppression within crops and across them, small regions cleaned (paper, Appendix B).",
 )
+@fail_at_once
 def deduplicated_masks(context: dg.AssetExecutionContext, data: DatasetResource) -> dg.MaterializeResult[Any]:
     """Deduplicates a shard's masks."""
     dataset = data.open()

@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from sa_pipeline.assets.common import MODEL_POOL, SHARD_FLOW, log_progress, report
+from sa_pipeline.assets.common import MODEL_POOL, SHARD_FLOW, fail_at_once, log_progress, report
 from sa_pipeline.assets.current_checkpoint import current_checkpoint
 from sa_pipeline.assets.raw_images import raw_images
 from sa_pipeline.report.embeddings import embedding_sheet
@@ -19,6 +19,7 @@ from sa_pipeline.resources import DatasetResource
     kinds={"pytorch"},
     description="Image embeddings, computed once and used by the automatic stage and by annotators (paper §2).",
 )
+@fail_at_once
 def image_embeddings(context: dg.AssetExecutionContext, data: DatasetResource) -> dg.MaterializeResult[Any]:
     """Encodes a shard's images."""
     from sa_pipeline.stages.image_embeddings import make_image_embeddings

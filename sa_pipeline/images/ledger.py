@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sa_pipeline.errors import ArtifactError, LedgerBusyError, StorageError
+from sa_pipeline.errors import ArtifactError, LedgerBusyError, StorageError, describe_validation_error
 from sa_pipeline.images.ledger_index import LedgerIndex
 from sa_pipeline.images.reading import SourceReader
 from sa_pipeline.images.rejection import ImageRejected
@@ -144,8 +144,10 @@ def read_ledger_shard(storage: Storage, shard: str) -> list[LedgerEntry]:
     name = ledger_name(shard)
     try:
         return [LedgerEntry(**row) for row in _parse(storage.read_bytes(name)).to_pylist()]
-    except (pa.ArrowException, ValidationError, TypeError) as error:
-        raise _damaged(storage, name, error) from error
+    except pa.ArrowException as error:
+        raise _damaged(storage, name, str(error)) from error
+    except ValidationError as error:
+        raise _damaged(storage, name, describe_validation_error(error, name="a row")) from None
 
 
 def read_ledger(storage: Storage) -> Iterator[LedgerEntry]:
@@ -163,9 +165,9 @@ def _parse(data: bytes) -> pa.Table:
     return pq.read_table(io.BytesIO(data), schema=_SCHEMA)
 
 
-def _damaged(storage: Storage, name: str, error: Exception) -> ArtifactError:
+def _damaged(storage: Storage, name: str, reason: str) -> ArtifactError:
     return ArtifactError(
-        f"{storage.url_of(name)} is damaged ({error}); restore it from a backup: it gives images their numbers."
+        f"{storage.url_of(name)} is damaged ({reason}); restore it from a backup: it gives images their numbers."
     )
 
 
@@ -182,7 +184,7 @@ def _catch_up(known: LedgerIndex, storage: Storage) -> None:
         try:
             table = _parse(data)
         except pa.ArrowException as error:
-            raise _damaged(storage, name, error) from error
+            raise _damaged(storage, name, str(error)) from error
         columns = (table[column].to_pylist() for column in ("image_id", "source_uri", "sha256"))
         known.add_shard(int(shard), hashlib.sha256(data).hexdigest(), list(zip(*columns, strict=True)))
 

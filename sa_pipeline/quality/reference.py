@@ -14,9 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sa_pipeline.artifacts import ArtifactHeader, AssetName, read_table
 from sa_pipeline.dataset import Dataset
-from sa_pipeline.errors import ArtifactError
+from sa_pipeline.errors import ArtifactError, describe_validation_error
 from sa_pipeline.quality.distribution import ScoreDistribution
-from sa_pipeline.settings import describe_validation_error
 from sa_pipeline.storage import Storage
 
 FOLDER = "score_distributions"

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sa_pipeline.errors import ArtifactError
+from sa_pipeline.errors import ArtifactError, describe_validation_error
 
 
 class _Model(BaseModel):
@@ -60,8 +60,5 @@ def parse_index(data: bytes, name: str) -> ExportIndex:
     try:
         return ExportIndex.model_validate_json(data)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in problem["loc"]) or "the whole"
-        raise ArtifactError(
-            f"{name} is not an export's index: {field}: {problem['msg']}; export the shard again."
-        ) from None
+        found = describe_validation_error(error, name=name)
+        raise ArtifactError(f"{found} It is no index of an export; export the shard again.") from None

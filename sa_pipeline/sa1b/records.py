@@ -4,7 +4,6 @@ The shape is that of the released files (paper §5, "Images" and "Masks"): keys,
 """
 
 import json
-import re
 from typing import Annotated, Any
 
 from pydantic import (
@@ -19,14 +18,12 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
-from sa_pipeline.errors import RecordError
+from sa_pipeline.errors import RecordError, describe_validation_error, shown
 
 MAX_ID = 2**53 - 1
 """The largest integer up to which JavaScript reads every one exactly."""
-
-_LONGEST_SHOWN = 60
 
 
 def image_name(image_id: int) -> str:
@@ -84,7 +81,7 @@ class ImageInfo(_Model):
             raise PydanticCustomError(
                 "file_name",
                 "file_name: expected {expected} for this image_id, got {got}",
-                {"expected": repr(image_name(self.image_id)), "got": _shown(self.file_name)},
+                {"expected": repr(image_name(self.image_id)), "got": shown(self.file_name)},
             )
         return self
 
@@ -152,7 +149,7 @@ def parse_record(data: bytes, name: str) -> Record:
     try:
         return Record.model_validate_json(data)
     except ValidationError as error:
-        raise RecordError(_describe(error, name)) from None
+        raise RecordError(describe_validation_error(error, name=name)) from None
 
 
 def parse_record_of(image_id: int, data: bytes, name: str) -> Record:
@@ -181,25 +178,3 @@ def _misfit(annotation: Annotation, image: ImageInfo) -> tuple[str, object, str]
     if not (0 <= x <= width and 0 <= y <= height):
         return "point_coords", [[x, y]], f"one point [[x, y]] within the image of {width} x {height}"
     return None
-
-
-def _describe(error: ValidationError, name: str) -> str:
-    """One sentence on the first problem: file, field, what was expected, what was got."""
-    first = error.errors(include_url=False)[0]
-    message = re.sub(r"^Input should be", "expected", first["msg"])
-    location = ".".join(str(part) for part in first["loc"])
-    parts = [name, *([location] if location else []), message]
-    more = error.error_count() - 1
-    return ": ".join(parts) + _got(first) + (f" (and {more} more)." if more else ".")
-
-
-def _got(problem: ErrorDetails) -> str:
-    value = problem["input"]
-    if problem["type"] in {"missing", "outside", "file_name", "json_invalid"}:
-        return ""
-    return f", got {_shown(value)}"
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sa_pipeline.artifacts import CheckpointRef, digest_of
-from sa_pipeline.errors import CheckpointError
+from sa_pipeline.errors import CheckpointError, describe_validation_error
 from sa_pipeline.sam.state import TINY, architecture_of, first_line, read_state
-from sa_pipeline.settings import describe_validation_error
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam

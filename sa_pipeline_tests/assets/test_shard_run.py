@@ -6,7 +6,9 @@ import dagster as dg
 import pytest
 
 from sa_pipeline.artifacts import AssetName, artifact_name, export_tar_name
+from sa_pipeline.assets.common import fail_at_once
 from sa_pipeline.dataset import Dataset, save_config
+from sa_pipeline.errors import SettingsError, StorageError
 from sa_pipeline.images.ledger import append_new_images, list_shards
 from sa_pipeline.runs import ensure_dagster_home, run_catalog, run_shard
 
@@ -50,8 +52,10 @@ def test_one_run_makes_all_six_files_and_running_again_changes_no_byte(dataset, 
     assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS}
 
 
-def test_a_shard_that_the_ledger_does_not_know_fails_with_the_step_and_a_sentence(dataset, instance) -> None:
+def test_a_permanent_error_fails_the_step_at_once_with_its_sentence(dataset, instance) -> None:
     outcome = run_shard(dataset, "000099", instance)
+    retries = instance.get_records_for_run(outcome.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY)
+    assert not retries.records
     assert not outcome.success
     assert outcome.failed_step == "raw_images"
     assert outcome.error
@@ -63,3 +67,19 @@ def test_the_catalogue_is_built_by_a_run(dataset, instance) -> None:
     outcome = run_catalog(dataset, instance)
     assert outcome.success, outcome.error
     assert dataset.catalog_path.exists()
+
+
+def test_a_transient_error_is_left_to_the_retry_policy() -> None:
+    @fail_at_once
+    def storage_fails() -> None:
+        raise StorageError("storage does not answer")
+
+    @fail_at_once
+    def settings_are_wrong() -> None:
+        raise SettingsError("settings are wrong")
+
+    with pytest.raises(StorageError):
+        storage_fails()
+    with pytest.raises(dg.Failure) as caught:
+        settings_are_wrong()
+    assert (caught.value.description, caught.value.allow_retries) == ("settings are wrong", False)

@@ -62,7 +62,7 @@ def test_the_index_says_where_every_file_lies_and_what_its_digest_is() -> None:
 def test_the_index_comes_back_with_its_header() -> None:
     index = write_shard(io.BytesIO(), tricky_images()).model_copy(update={"header": {"shard": "000000"}})
     assert parse_index(index.dump(), "sa_000000.index.json") == index
-    with pytest.raises(ArtifactError, match=r"sa_000000\.index\.json .*tar_size"):
+    with pytest.raises(ArtifactError, match=r"sa_000000\.index\.json: tar_size"):
         parse_index(b'{"images": []}', "sa_000000.index.json")
 
 
