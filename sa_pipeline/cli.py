@@ -186,24 +186,18 @@ def evaluate(
 
     Example: sa-pipeline evaluate images/val --references groundTruth/val --output evaluation
     """
-    from sa_pipeline.annotated.opening import open_annotated
-    from sa_pipeline.evaluation.evaluate import evaluate as evaluate_all
-    from sa_pipeline.evaluation.summary import summarise
-    from sa_pipeline.sam.registry import load_model
-    from sa_pipeline.shell_evaluation import evaluation_settings, summary_tables
-    from sa_pipeline.storage import Storage
+    from sa_pipeline.shell_evaluation import evaluation_settings, run_evaluation, summary_tables
 
     settings = evaluation_settings(preset_name.value, mask_setting or [], max_segments_per_image, seed)
-    tables = Storage(output)
-    annotated = open_annotated(source, references)
     try:
-        evaluate_all(load_model(checkpoint or "tiny"), annotated, settings, tables, TerminalProgress())
+        summary, page = run_evaluation(source, references, checkpoint or "tiny", settings, output, TerminalProgress())
     except KeyboardInterrupt:
         console.print("\nStopped; the same command goes on where it stopped.")
         raise typer.Exit(INTERRUPTED) from None
-    summary = summarise(tables)
-    console.print(*summary_tables(summary), sep="\n")
+    for table in summary_tables(summary):
+        console.print(table)
     console.print(f"{summary.images} images; the automatic stage took {summary.seconds_per_image:.2f} s an image.")
+    console.print(f"Pictures and charts: {page}", soft_wrap=True)
 
 
 @app.command()

@@ -1,14 +1,22 @@
 """Evaluation from the shell: what the options mean, and the numbers as tables."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
 from rich.table import Table
 
+from sa_pipeline.annotated.opening import open_annotated
 from sa_pipeline.errors import SettingsError, describe_validation_error
-from sa_pipeline.evaluation.summary import Summary
+from sa_pipeline.evaluation.evaluate import evaluate
+from sa_pipeline.evaluation.run import EvaluationRun, write_summary
+from sa_pipeline.evaluation.summary import Summary, summarise
+from sa_pipeline.progress import Progress
+from sa_pipeline.report.evaluation_page import write_evaluation_page
+from sa_pipeline.sam.registry import load_model
 from sa_pipeline.settings import EvaluationSettings, MaskSettings, preset
+from sa_pipeline.storage import Storage
 
 ALL_CANDIDATES = {
     "pred_iou_thresh": 0.0,
@@ -38,12 +46,55 @@ def evaluation_settings(
         name, separator, value = assignment.partition("=")
         if not separator:
             raise SettingsError(f"--set {assignment}: expected NAME=VALUE, such as points_per_side=32.")
-        values[name] = yaml.safe_load(value)
+        values[name] = _value_of(assignment, value)
     try:
         masks = MaskSettings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(describe_validation_error(error, name="--set")) from None
+    try:
         return EvaluationSettings(masks=masks, max_segments_per_image=max_segments_per_image, seed=seed)
     except ValidationError as error:
         raise SettingsError(describe_validation_error(error, name="evaluate")) from None
+
+
+def _value_of(assignment: str, text: str) -> object:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise SettingsError(f"--set {assignment}: expected a number, true, false or null as the value.") from None
+
+
+def run_evaluation(
+    source: Path,
+    references: Path | None,
+    checkpoint: str,
+    settings: EvaluationSettings,
+    output: Path,
+    progress: Progress,
+) -> tuple[Summary, str]:
+    """Evaluates a checkpoint on annotated images, and writes tables, numbers and the page.
+
+    Args:
+        source: As `open_annotated` takes it.
+        references: Likewise.
+        checkpoint: A registered name or a path.
+        settings: What is measured.
+        output: Folder of everything that is written; images done before are not done again.
+        progress: Shows the images.
+
+    Returns:
+        The numbers, and where the page is.
+
+    Raises:
+        SaPipelineError: Something cannot be read or written.
+    """
+    annotated = open_annotated(source, references)
+    model, storage = load_model(checkpoint), Storage(output)
+    evaluate(model, annotated, settings, storage, progress)
+    summary = summarise(storage)
+    run = EvaluationRun(checkpoint=model.ref, source=str(source), settings=settings)
+    write_summary(storage, run, summary)
+    return summary, write_evaluation_page(storage, run, summary, annotated, progress)
 
 
 def summary_tables(summary: Summary) -> list[Table]:
@@ -53,7 +104,7 @@ def summary_tables(summary: Summary) -> list[Table]:
         clicks.add_row(str(number), f"{iou:.3f}")
     clicks.add_row("1, best of three", f"{summary.oracle_iou:.3f}")
     proposals = Table(
-        "proposals", "an image", "ABO", "AR", "recall 0.5", title=f"Proposals against {summary.segments} segments"
+        "proposals", "found an image", "ABO", "AR", "recall 0.5", title=f"Proposals against {summary.segments} segments"
     )
     for name, quality in summary.proposals.items():
         per_image = summary.proposals_per_image.get(name)

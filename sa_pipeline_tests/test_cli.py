@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from sa_pipeline.dataset import Dataset, save_config
+from sa_pipeline_tests.annotated.samples import write_bsds
 
 
 def call(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -59,6 +60,8 @@ def test_run_query_stats_and_retune(ran) -> None:
         (("run", "nowhere", "--output", "out"), "nowhere"),
         (("checkpoints", "download", "vit_x"), "choose one of vit_b, vit_l, vit_h"),
         (("run", ".", "--output", "out", "--checkpoint", "vit_h"), "sam_vit_h_4b8939.pth"),
+        (("evaluate", "nowhere", "--output", "out"), "nowhere does not exist"),
+        (("evaluate", ".", "--output", "out", "--set", "points=3"), "--set: points: "),
     ],
 )
 def test_a_mistake_is_answered_in_one_sentence(arguments, sentence, tmp_path, monkeypatch) -> None:
@@ -67,6 +70,16 @@ def test_a_mistake_is_answered_in_one_sentence(arguments, sentence, tmp_path, mo
     assert result.returncode == 1
     assert sentence in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_evaluate_prints_its_numbers_and_names_its_page(tmp_path) -> None:
+    images, label_maps = write_bsds(tmp_path / "bsds")
+    options = ("--references", str(label_maps), "--output", str(tmp_path / "out"), "--max-segments-per-image", "1")
+    result = call("evaluate", str(images), *options, "--set", "points_per_side=3")
+    assert result.returncode == 0, result.stderr
+    for expected in ("clicks on 2 segments", "against 12 segments", "felzenszwalb", "s an image", "report.html"):
+        assert expected in result.stdout
+    assert (tmp_path / "out" / "report.html").exists()
 
 
 def test_doctor_finds_this_machine_fit(tmp_path) -> None:

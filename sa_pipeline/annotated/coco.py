@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pycocotools import mask as coco_mask
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sa_pipeline.annotated.image import AnnotatedImage, decode_annotated, read_file, require_size
+from sa_pipeline.annotated.image import AnnotatedImage, decode_annotated, has_pixels, read_file, require_size
 from sa_pipeline.errors import AnnotationError, describe_validation_error
-from sa_pipeline.masks.rle import RleError, area_from_runs, check_runs, decode_counts, encode_counts
+from sa_pipeline.masks.rle import RleError, encode_counts
 
 
 class _Model(BaseModel):
@@ -85,30 +86,26 @@ class CocoSource:
 
     def _counts(self, annotation: CocoAnnotation, image: CocoImage) -> str | None:
         """COCO compressed run lengths; None for a mask without pixels."""
-        name = f"{self._file}: annotation {annotation.id}"
+        name = f"{self._file}: annotation {annotation.id}: segmentation"
         size = (image.height, image.width)
-        try:
-            if isinstance(annotation.segmentation, list):
-                counts = _polygons_to_counts(annotation.segmentation, size)
-            else:
-                require_size(annotation.segmentation.size, size, name)
-                counts = _compressed(annotation.segmentation.counts)
-            runs = decode_counts(counts)
-            check_runs(runs, size)
-        except (RleError, ValueError) as error:
-            raise AnnotationError(f"{name}: segmentation: expected polygons or run lengths; {error}") from error
-        return counts if area_from_runs(runs) else None
+        if isinstance(annotation.segmentation, list):
+            counts = _polygons_to_counts(annotation.segmentation, size, name)
+        else:
+            require_size(annotation.segmentation.size, size, name)
+            counts = _compressed(annotation.segmentation.counts, name)
+        return counts if has_pixels(counts, size, name) else None
 
 
-def _compressed(counts: str | list[int]) -> str:
-    import numpy as np
+def _compressed(counts: str | list[int], name: str) -> str:
+    try:
+        return counts if isinstance(counts, str) else encode_counts(np.asarray(counts, np.int64))
+    except RleError as error:
+        raise AnnotationError(f"{name}: {error}") from error
 
-    return counts if isinstance(counts, str) else encode_counts(np.asarray(counts, np.int64))
 
-
-def _polygons_to_counts(polygons: list[list[float]], size: tuple[int, int]) -> str:
+def _polygons_to_counts(polygons: list[list[float]], size: tuple[int, int], name: str) -> str:
     if not polygons or any(len(polygon) < 6 or len(polygon) % 2 for polygon in polygons):
-        raise ValueError("a polygon needs three or more points x, y.")
+        raise AnnotationError(f"{name}: expected polygons of three or more points x, y each.")
     merged: dict[str, Any] = coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
     return str(merged["counts"].decode("ascii"))
 

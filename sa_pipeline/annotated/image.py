@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sa_pipeline.errors import AnnotationError
 from sa_pipeline.images.decoding import decode_image
 from sa_pipeline.images.rejection import ImageRejected
-from sa_pipeline.masks.rle import counts_to_mask
+from sa_pipeline.masks.rle import RleError, area_from_runs, check_runs, counts_to_mask, decode_counts
 from sa_pipeline.settings import ImageSettings
 
 AS_STORED = ImageSettings(max_shorter_side=None, min_side=1)
@@ -96,3 +96,17 @@ def require_size(found: tuple[int, int], image: tuple[int, int], name: str) -> N
             f"{name}: the masks have {found[1]} x {found[0]} px, its image has {image[1]} x {image[0]}; "
             "expected the same width and height."
         )
+
+
+def has_pixels(counts: str, size: tuple[int, int], name: str) -> bool:
+    """Whether the mask `name`, COCO compressed run lengths of `size` (height, width), has any foreground.
+
+    Raises:
+        AnnotationError: The run lengths are malformed or of another size.
+    """
+    try:
+        runs = decode_counts(counts)
+        check_runs(runs, size)
+    except RleError as error:
+        raise AnnotationError(f"{name}: expected COCO's run lengths; {error}") from error
+    return area_from_runs(runs) > 0

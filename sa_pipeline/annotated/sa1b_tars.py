@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sa_pipeline.annotated.image import AnnotatedImage, decode_annotated, require_size
+from sa_pipeline.annotated.image import AnnotatedImage, decode_annotated, has_pixels, require_size
 from sa_pipeline.errors import AnnotationError
 from sa_pipeline.sa1b.members import IMAGE, Member, list_members, opened, read_member, require_partners
 from sa_pipeline.sa1b.records import parse_record_of, record_name
@@ -53,6 +53,12 @@ class Sa1bSource:
             record = parse_record_of(
                 image.number, read_member(file, record_member, tar), f"{tar}: {record_member.name}"
             )
-        require_size((record.image.height, record.image.width), pixels.shape[:2], f"{tar}: {record_member.name}")
-        masks = tuple(item.segmentation.counts for item in record.annotations if item.area > 0)
+        where = f"{tar}: {record_member.name}"
+        size = (record.image.height, record.image.width)
+        require_size(size, pixels.shape[:2], where)
+        masks = tuple(
+            item.segmentation.counts
+            for item in record.annotations
+            if has_pixels(item.segmentation.counts, size, f"{where}: annotation {item.id}")
+        )
         return AnnotatedImage(name, pixels, (masks,))

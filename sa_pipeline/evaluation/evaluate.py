@@ -22,7 +22,7 @@ from sa_pipeline.sam.registry import LoadedModel
 from sa_pipeline.settings import EvaluationSettings
 from sa_pipeline.storage import Storage
 
-VERSION = 1
+VERSION = 2
 """Raised when the same model and settings come to give other numbers, so that images done before are done again."""
 
 

@@ -20,6 +20,9 @@ from sa_pipeline.storage import Storage
 
 REPORTED_CLICKS = (1, 2, 3, 5, 9)
 
+PEOPLE = "people"
+"""Not a method but a ceiling for orientation: the segments of all others as proposals for a person's own."""
+
 
 @dataclass(frozen=True)
 class ProposalQuality:
@@ -78,10 +81,6 @@ def summarise(output: Storage) -> Summary:
     clicks = read_whole(output, TableName.CLICKS, ["clicks", "chosen", "iou"])
     images = read_whole(output, TableName.IMAGES)
     methods = read_whole(output, TableName.PROPOSALS, ["method"])["method"]
-    people = segments["best_iou_people"].drop_null()
-    proposals = {method.value: proposal_quality(_floats(segments[f"best_iou_{method}"])) for method in Method}
-    if len(people):
-        proposals["people"] = proposal_quality(_floats(people))
     chosen = clicks.filter(clicks["chosen"])
     first = clicks.filter(pc.equal(clicks["clicks"], 1))
     reported = [number for number in REPORTED_CLICKS if number in pc.unique(clicks["clicks"]).to_pylist()]
@@ -92,7 +91,7 @@ def summarise(output: Storage) -> Summary:
         clicked=pc.sum(pc.equal(chosen["clicks"], 1)).as_py() or 0,
         click_ious={n: _mean(chosen.filter(pc.equal(chosen["clicks"], n))["iou"]) for n in reported},
         oracle_iou=_mean(pa.chunked_array([_best_of_three(first)])),
-        proposals=proposals,
+        proposals={name: proposal_quality(ious) for name, ious in best_ious_by_method(output).items()},
         click_calibration=calibrate(on_click.predicted, on_click.real),
         proposal_calibration=calibrate(on_proposals.predicted, on_proposals.real),
         proposals_per_image={m.value: pc.sum(pc.equal(methods, m.value)).as_py() / images.num_rows for m in Method},
@@ -103,6 +102,14 @@ def summarise(output: Storage) -> Summary:
 def proposal_quality(best_ious: Floats) -> ProposalQuality:
     """The three numbers of proposals from each segment's best IoU, (N,)."""
     return ProposalQuality(average_best_overlap(best_ious), average_recall(best_ious), recall(best_ious, 0.5))
+
+
+def best_ious_by_method(output: Storage) -> dict[str, Floats]:
+    """Each segment's best IoU (N,) by `sam`, `felzenszwalb` and, where several people segmented an image, `people`."""
+    names = [*(method.value for method in Method), PEOPLE]
+    segments = read_whole(output, TableName.SEGMENTS, [f"best_iou_{name}" for name in names])
+    columns = {name: segments[f"best_iou_{name}"].drop_null() for name in names}
+    return {name: _floats(column) for name, column in columns.items() if name != PEOPLE or len(column)}
 
 
 def click_scores(output: Storage) -> Scores:

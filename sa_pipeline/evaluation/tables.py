@@ -1,7 +1,7 @@
 """What an evaluation writes: four tables, kept image by image while it runs, then joined."""
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -132,25 +132,31 @@ def join_parts(storage: Storage, count: int) -> None:
                 writer.write_table(table)
 
 
-def read_whole(storage: Storage, name: TableName, columns: list[str] | None = None) -> pa.Table:
-    """Reads a joined table.
+Filters = Sequence[tuple[str, str, object]]
+"""Conditions on rows, all of which hold: (column, "=", value)."""
+
+
+def read_whole(
+    storage: Storage, name: TableName, columns: list[str] | None = None, filters: Filters | None = None
+) -> pa.Table:
+    """Reads a joined table, or some columns and rows of it.
 
     Raises:
         StorageError: It does not exist.
         ArtifactError: It is damaged.
     """
-    return _read(storage, _whole(name), columns)
+    return _read(storage, _whole(name), columns, filters)
 
 
 def _parts(storage: Storage, name: TableName, count: int) -> Iterator[pa.Table]:
     for index in range(count):
-        yield _read(storage, _part(name, index), None).replace_schema_metadata(None)
+        yield _read(storage, _part(name, index)).replace_schema_metadata(None)
 
 
-def _read(storage: Storage, name: str, columns: list[str] | None) -> pa.Table:
+def _read(storage: Storage, name: str, columns: list[str] | None = None, filters: Filters | None = None) -> pa.Table:
     with storage.reading(name) as file:
         try:
-            return pq.read_table(file, columns=columns)
+            return pq.read_table(file, columns=columns, filters=filters)
         except pa.ArrowException as error:
             raise ArtifactError(
                 f"{storage.url_of(name)} is damaged ({error}); delete it and evaluate again."

@@ -1,19 +1,17 @@
 """Distributions of scores and sizes, and the funnel from proposal to mask."""
 
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from sa_pipeline.report.figures import BAR_COLOUR, to_image
 from sa_pipeline.settings import MaskSettings
 
 BINS = 50
-BAR_COLOUR = "#3d6fb4"
 THRESHOLD_COLOUR = "#c0392b"
 
 
@@ -38,7 +36,7 @@ def score_histograms(candidates: pa.Table, settings: MaskSettings) -> Image.Imag
             axes.axvline(threshold, color=THRESHOLD_COLOUR, linewidth=1)
         axes.set_title(f"{title} of {len(values)} candidates", fontsize=9)
         axes.tick_params(labelsize=8)
-    return _to_image(figure)
+    return to_image(figure)
 
 
 def comparison_histograms(
@@ -63,7 +61,7 @@ def comparison_histograms(
         axes.set_title(f"{title}: share of candidates", fontsize=9)
         axes.tick_params(labelsize=8)
         axes.legend(fontsize=8)
-    return _to_image(figure)
+    return to_image(figure)
 
 
 def funnel_chart(counts: Mapping[str, int]) -> Image.Image:
@@ -80,10 +78,4 @@ def funnel_chart(counts: Mapping[str, int]) -> Image.Image:
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.tick_params(labelsize=8)
-    return _to_image(figure)
-
-
-def _to_image(figure: Figure) -> Image.Image:
-    sink = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(sink)
-    return Image.open(sink).convert("RGB")
+    return to_image(figure)

@@ -14,25 +14,31 @@ from sa_pipeline.dataset import Dataset
 from sa_pipeline.masks.rle import area_from_runs, box_from_runs, decode_counts, runs_to_mask
 from sa_pipeline.stages.shard_images import iterate_images
 
+Colour = tuple[int, int, int]
+"""RGB, 0 to 255."""
+
 OPACITY = 0.5
 GOLDEN_RATIO = 0.618033988749895
 """Steps of the hue, so that neighbours in the list differ in colour."""
 CAPTION_HEIGHT = 18
 
 
-def mask_colour(index: int) -> tuple[int, int, int]:
+def mask_colour(index: int) -> Colour:
     """RGB of the mask at a position in the list."""
     hue = (index * GOLDEN_RATIO) % 1.0
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.65 + 0.35 * (index % 2), 1.0 - 0.25 * (index % 3) / 2)
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def draw_masks(image: npt.NDArray[np.uint8], counts: Sequence[str]) -> npt.NDArray[np.uint8]:
+def draw_masks(
+    image: npt.NDArray[np.uint8], counts: Sequence[str], colours: Sequence[Colour] | None = None
+) -> npt.NDArray[np.uint8]:
     """Draws masks in colours of their own, the largest first, each with a thin outline.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         counts: COCO compressed run lengths of masks of the image's size.
+        colours: Of each mask; by default told from their positions in the list.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -46,7 +52,7 @@ def draw_masks(image: npt.NDArray[np.uint8], counts: Sequence[str]) -> npt.NDArr
         left, top, right, bottom = box_from_runs(runs[index], height)
         window = np.s_[top : bottom + 1, left : right + 1]
         mask = np.ascontiguousarray(runs_to_mask(runs[index], (height, width))[window])
-        colour = mask_colour(index)
+        colour = mask_colour(index) if colours is None else colours[index]
         canvas[window][mask] = (1 - OPACITY) * canvas[window][mask] + OPACITY * np.array(colour)
         found, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE, offset=(left, top))
         outlines.append((found, colour))

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pyarrow as pa
 import yaml
 from PIL import Image
@@ -16,6 +15,7 @@ from sa_pipeline.dataset import Dataset
 from sa_pipeline.images.ledger import list_shards
 from sa_pipeline.progress import Progress, SilentProgress
 from sa_pipeline.report.histograms import funnel_chart, score_histograms
+from sa_pipeline.report.html import render
 from sa_pipeline.report.overlays import draw_masks, exported_counts
 from sa_pipeline.report.png import jpeg_bytes, png_bytes
 from sa_pipeline.stages.shard_images import iterate_images
@@ -62,7 +62,8 @@ def write_report(dataset: Dataset, progress: Progress | None = None) -> Path:
     scores = score_histograms(candidates, dataset.settings.masks)
     home.write_bytes(f"{REPORT_FOLDER}/scores.png", png_bytes(scores))
     images, masks = (counts[AssetName.SA1B_EXPORT][name] for name in ("images", "masks"))
-    page = _template().render(
+    page = render(
+        "report.html.j2",
         images=images,
         masks=masks,
         per_image=round(masks / images, 1) if images else 0,
@@ -78,15 +79,8 @@ def write_report(dataset: Dataset, progress: Progress | None = None) -> Path:
         scores="scores.png",
         settings=yaml.safe_dump(dataset.settings.model_dump(mode="json"), sort_keys=False),
     )
-    home.write_bytes(f"{REPORT_FOLDER}/index.html", page.encode())
+    home.write_bytes(f"{REPORT_FOLDER}/index.html", page)
     return dataset.home / REPORT_FOLDER / "index.html"
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("sa_pipeline.report"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.get_template("report.html.j2")
 
 
 def _sums(dataset: Dataset, shards: list[str]) -> tuple[dict[AssetName, Counter[str]], set[str]]:
