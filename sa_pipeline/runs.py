@@ -65,7 +65,13 @@ def _run(dataset: Dataset, job: str, instance: dg.DagsterInstance, partition_key
     failures = [event for event in result.all_events if event.is_step_failure]
     if not failures:
         return RunOutcome(False, result.run_id, job, "the run failed outside its steps; see its log in the UI")
-    return RunOutcome(False, result.run_id, failures[0].step_key, _reason(failures[0]))
+    refused = [
+        check
+        for check in result.get_asset_check_evaluations()
+        if check.blocking and not check.passed and check.severity is dg.AssetCheckSeverity.ERROR
+    ]
+    reason = refused[0].description if refused else _reason(failures[0])
+    return RunOutcome(False, result.run_id, failures[0].step_key, reason)
 
 
 def _reason(event: dg.DagsterEvent) -> str | None:

@@ -1,10 +1,13 @@
 """`catalog`: one DuckDB file about all shards, and the report page."""
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from PIL import Image
 
 from sa_pipeline.assets.sa1b_export import sa1b_export
+from sa_pipeline.report.png import markdown_image
 from sa_pipeline.resources import DatasetResource
 from sa_pipeline.run_history import (
     AS_OF,
@@ -24,7 +27,7 @@ from sa_pipeline.run_history import (
 def catalog(context: dg.AssetExecutionContext, data: DatasetResource) -> dg.MaterializeResult[Any]:
     """Builds the catalogue and the report from the files of all shards."""
     from sa_pipeline.catalog.build import build_catalog
-    from sa_pipeline.report.page import write_report
+    from sa_pipeline.report.page import FUNNEL_FILE, SCORES_FILE, write_report
 
     dataset = data.open()
     as_of = newest_shard_materialization(context.instance)  # first: what is published later may not be seen
@@ -36,9 +39,17 @@ def catalog(context: dg.AssetExecutionContext, data: DatasetResource) -> dg.Mate
         metadata=metadata
         | {
             "seconds": round(built.seconds, 2),
+            "shards_per_second": round(built.counts["shards"] / max(built.seconds, 0.001), 3),
             "file": dg.MetadataValue.path(str(dataset.catalog_path)),
             "report": dg.MetadataValue.path(str(page)),
+            "funnel": _picture(page.with_name(FUNNEL_FILE)),
+            "scores": _picture(page.with_name(SCORES_FILE)),
             AS_OF: as_of,
             SHARD_RUNS_IN_PROGRESS: count_shard_runs_in_progress(runs),
         }
     )
+
+
+def _picture(path: Path) -> dg.MarkdownMetadataValue:
+    with Image.open(path) as image:
+        return dg.MetadataValue.md(markdown_image(image))

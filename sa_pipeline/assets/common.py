@@ -52,7 +52,11 @@ def log_progress(context: dg.AssetExecutionContext) -> LogProgress:
 
 
 def report(
-    dataset: Dataset, result: StageResult, rate: str, pictures: Mapping[str, str] | None = None
+    dataset: Dataset,
+    result: StageResult,
+    rate: str,
+    pictures: Mapping[str, str] | None = None,
+    files: Mapping[str, str] | None = None,
 ) -> dg.MaterializeResult[Any]:
     """Describes a stage's outcome for the UI.
 
@@ -61,6 +65,7 @@ def report(
         result: What the stage returned.
         rate: The count that throughput is reckoned from, such as `images`.
         pictures: Markdown of pictures by title.
+        files: Names within the storage root of what else was made, by title.
     """
     header = result.header
     metadata: dict[str, Any] = {name: dg.MetadataValue.int(count) for name, count in sorted(header.counts.items())}
@@ -70,6 +75,8 @@ def report(
         throughput = header.counts.get(rate, 0) / result.seconds
         metadata[f"{rate}_per_second"] = dg.MetadataValue.float(round(throughput, 3))
     metadata["file"] = dg.MetadataValue.path(dataset.storage.url_of(artifact_name(header.asset, header.shard)))
+    for title, name in (files or {}).items():
+        metadata[title] = dg.MetadataValue.path(dataset.storage.url_of(name))
     if header.checkpoint is not None:
         metadata["checkpoint"] = f"{header.checkpoint.name} {header.checkpoint.digest[:16]}"
     for title, picture in (pictures or {}).items():

@@ -63,7 +63,9 @@ def build_catalog(dataset: Dataset, runs: pa.Table | None = None, progress: Prog
             _comment(connection)
             counts = {
                 str(name): int(connection.execute(f'SELECT count(*) FROM "{name}"').fetchall()[0][0])  # noqa: S608
-                for (name,) in connection.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall()
+                for (name,) in connection.execute(
+                    "SELECT table_name FROM duckdb_tables() WHERE NOT temporary ORDER BY 1"
+                ).fetchall()
             }
         Path(f"{path}.wal").unlink(missing_ok=True)
     return CatalogReport(counts, time.monotonic() - started)

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from sa_pipeline.report.figures import BAR_COLOUR, to_image
@@ -27,14 +28,15 @@ def score_histograms(candidates: pa.Table, settings: MaskSettings) -> Image.Imag
     panels = (
         ("predicted IoU", candidates["predicted_iou"].to_numpy(), settings.pred_iou_thresh),
         ("stability score", candidates["stability_score"].to_numpy(), settings.stability_score_thresh),
-        ("relative size", np.sqrt(area / size.prod(axis=1)), None),
+        ("root of share of image area", np.sqrt(area / size.prod(axis=1)), None),
     )
     figure = Figure(figsize=(9, 2.6), dpi=100, layout="constrained")
     for axes, (title, values, threshold) in zip(figure.subplots(1, 3), panels, strict=True):
         axes.hist(values[np.isfinite(values)], bins=BINS, color=BAR_COLOUR)
         if threshold is not None:
             axes.axvline(threshold, color=THRESHOLD_COLOUR, linewidth=1)
-        axes.set_title(f"{title} of {len(values)} candidates", fontsize=9)
+        axes.set_title(f"{title}, {len(values)} candidates", fontsize=9)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.tick_params(labelsize=8)
     return to_image(figure)
 

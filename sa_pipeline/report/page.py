@@ -14,6 +14,7 @@ from sa_pipeline.artifacts import AssetName, read_header, read_table
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.images.ledger import list_shards
 from sa_pipeline.progress import Progress, SilentProgress
+from sa_pipeline.report.funnel import funnel_of
 from sa_pipeline.report.histograms import funnel_chart, score_histograms
 from sa_pipeline.report.html import render
 from sa_pipeline.report.overlays import draw_masks, exported_counts
@@ -24,6 +25,8 @@ from sa_pipeline.storage import Storage
 MAX_IMAGES_SHOWN = 200
 MAX_SIDE = 1000
 REPORT_FOLDER = "report"
+FUNNEL_FILE = "funnel.png"
+SCORES_FILE = "scores.png"
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,9 @@ def write_report(dataset: Dataset, progress: Progress | None = None) -> Path:
     ]
     counts, checkpoints = _sums(dataset, shards)
     shown, rejected, candidates = _look(dataset, shards, home, progress or SilentProgress())
-    home.write_bytes(f"{REPORT_FOLDER}/funnel.png", png_bytes(funnel_chart(_funnel(counts))))
+    home.write_bytes(f"{REPORT_FOLDER}/{FUNNEL_FILE}", png_bytes(funnel_chart(funnel_of(counts))))
     scores = score_histograms(candidates, dataset.settings.masks)
-    home.write_bytes(f"{REPORT_FOLDER}/scores.png", png_bytes(scores))
+    home.write_bytes(f"{REPORT_FOLDER}/{SCORES_FILE}", png_bytes(scores))
     images, masks = (counts[AssetName.SA1B_EXPORT][name] for name in ("images", "masks"))
     page = render(
         "report.html.j2",
@@ -75,8 +78,8 @@ def write_report(dataset: Dataset, progress: Progress | None = None) -> Path:
         checkpoints=sorted(checkpoints),
         shown=shown,
         rejected=rejected,
-        funnel="funnel.png",
-        scores="scores.png",
+        funnel=FUNNEL_FILE,
+        scores=SCORES_FILE,
         settings=yaml.safe_dump(dataset.settings.model_dump(mode="json"), sort_keys=False),
     )
     home.write_bytes(f"{REPORT_FOLDER}/index.html", page)
@@ -93,19 +96,6 @@ def _sums(dataset: Dataset, shards: list[str]) -> tuple[dict[AssetName, Counter[
             if header.checkpoint is not None:
                 checkpoints.add(f"{header.checkpoint.name} ({header.checkpoint.digest})")
     return counts, checkpoints
-
-
-def _funnel(counts: dict[AssetName, Counter[str]]) -> dict[str, int]:
-    proposed = counts[AssetName.CANDIDATE_MASKS]
-    verdicts = (counts[AssetName.FILTERED_MASKS] + counts[AssetName.DEDUPLICATED_MASKS]).items()
-    return {
-        "proposals": proposed["proposals"],
-        "below_predicted_iou_floor": proposed["below_predicted_iou_floor"],
-        "below_stability_floor": proposed["below_stability_floor"],
-        "candidates": proposed["candidates"],
-        **{name: count for name, count in verdicts if name.startswith("dropped_")},
-        "exported": counts[AssetName.SA1B_EXPORT]["masks"],
-    }
 
 
 def _look(

@@ -28,6 +28,7 @@ def make_raw_images(dataset: Dataset, shard: str, progress: Progress | None = No
 
     def make(header: ArtifactHeader) -> None:
         with writing_table(dataset.storage, RAW_IMAGES, header) as writer:
+            writer.counts.update(files=0, ok=0, rejected=0)
             for image in ingest_shard(entries, dataset.settings.images, progress or SilentProgress()):
                 writer.write(pa.Table.from_pylist([asdict(image)], schema=RAW_IMAGES))
                 writer.counts.update(["files", image.status])

@@ -7,6 +7,7 @@ import pytest
 
 from sa_pipeline.artifacts import AssetName, artifact_name, export_tar_name
 from sa_pipeline.assets.common import fail_at_once
+from sa_pipeline.catalog.schema import TABLE_MEANINGS
 from sa_pipeline.dataset import Dataset, save_config
 from sa_pipeline.errors import SettingsError, StorageError
 from sa_pipeline.images.ledger import append_new_images, list_shards
@@ -39,6 +40,10 @@ def test_one_run_makes_all_six_files_and_running_again_changes_no_byte(dataset, 
     assert outcome.success, outcome.error
     before = digests(dataset, shard)
     assert instance.get_dynamic_partitions("image_shards") == [shard]
+    exported = latest(instance, "sa1b_export").metadata
+    assert exported["tar"].value == dataset.storage.url_of(export_tar_name(shard))
+    assert exported["funnel"].value.startswith("![](data:image/jpeg;base64,")
+    assert latest(instance, "raw_images").metadata["rejected"].value == 1
     for asset in AssetName:
         made = latest(instance, asset)
         assert made.partition == shard
@@ -67,6 +72,9 @@ def test_the_catalogue_is_built_by_a_run(dataset, instance) -> None:
     outcome = run_catalog(dataset, instance)
     assert outcome.success, outcome.error
     assert dataset.catalog_path.exists()
+    metadata = latest(instance, "catalog").metadata
+    assert metadata["funnel"].value.startswith("![](data:image/jpeg;base64,")
+    assert {name for name in metadata if name.startswith("rows_")} == {f"rows_{table}" for table in TABLE_MEANINGS}
 
 
 def test_a_transient_error_is_left_to_the_retry_policy() -> None:

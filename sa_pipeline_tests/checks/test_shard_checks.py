@@ -43,6 +43,7 @@ def test_too_many_rejected_files_stop_the_shard_before_the_model(run_dataset) ->
     with ensure_dagster_home(strict) as instance:
         outcome = run_shard(strict, "000000", instance)
     assert not outcome.success
+    assert outcome.error == "1 of 3 files rejected, at most 0% expected"
     assert strict.storage.exists(artifact_name(AssetName.RAW_IMAGES, "000000"))
     assert not strict.storage.exists(artifact_name(AssetName.IMAGE_EMBEDDINGS, "000000"))
 
