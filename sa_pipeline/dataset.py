@@ -17,6 +17,7 @@ HOME_VARIABLE = "SA_PIPELINE_HOME"
 DEFAULT_HOME = "sa_pipeline_home"
 DEFAULT_PRESET = "sa1b"
 SETTINGS_FILE = "settings.yaml"
+DAGSTER_FOLDER = "dagster"
 CATALOG_FILE = "catalog.duckdb"
 
 
@@ -46,7 +47,7 @@ class Dataset:
     @property
     def dagster_home(self) -> Path:
         """Where Dagster keeps runs and events of this dataset."""
-        return self.home / "dagster"
+        return self.home / DAGSTER_FOLDER
 
     @property
     def ledger_index(self) -> Path:
@@ -80,6 +81,11 @@ def open_dataset(home: str | Path | None = None, config: DatasetConfig | None = 
     return Dataset(home=folder, config=config, storage=Storage(config.storage_url or folder))
 
 
+def is_home(folder: Path) -> bool:
+    """Whether a folder is the home of a dataset that was run."""
+    return (folder / SETTINGS_FILE).is_file() and (folder / DAGSTER_FOLDER).is_dir()
+
+
 def save_config(dataset: Dataset) -> None:
     """Writes the settings file of the dataset's home, whole or not at all."""
     text = yaml.safe_dump(dataset.config.model_dump(mode="json"), sort_keys=False)
@@ -95,7 +101,7 @@ def _read_config(path: Path) -> DatasetConfig:
         raise SettingsError(f"{path}: not readable as YAML ({error}); mend it or delete it.") from None
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: expected a mapping with source, storage_url and settings; mend it or delete it.")
-    return _validate(values, name=str(path))
+    return validate_config(values, name=str(path))
 
 
 def _with_environment(config: DatasetConfig, environment: Mapping[str, str]) -> DatasetConfig:
@@ -108,10 +114,15 @@ def _with_environment(config: DatasetConfig, environment: Mapping[str, str]) -> 
         values["storage_url"] = url
     if checkpoint := environment.get("SA_PIPELINE_CHECKPOINT"):
         values["settings"]["checkpoint"] = checkpoint
-    return _validate(values, name="environment variables SA_PIPELINE_*")
+    return validate_config(values, name="environment variables SA_PIPELINE_*")
 
 
-def _validate(values: Mapping[str, Any], *, name: str) -> DatasetConfig:
+def validate_config(values: Mapping[str, Any], *, name: str) -> DatasetConfig:
+    """Validates nested plain values that come from the place called `name`.
+
+    Raises:
+        SettingsError: A key is unknown or a value is out of range.
+    """
     try:
         return DatasetConfig.model_validate(values)
     except ValidationError as error:

@@ -12,6 +12,7 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from sa_pipeline.dataset import is_home
 from sa_pipeline.errors import SourceError
 from sa_pipeline.images.uris import join_uri
 
@@ -48,9 +49,10 @@ def list_source(source: str) -> Iterator[SourceFile]:
     """Lists the files that may be images, always in the same order.
 
     Folders are walked recursively in the order of names; the members of tars come in the order in which they stand.
-    Hidden files and sidecars (.json, .txt, .csv ...) are passed over. Everything else is listed, whatever its suffix,
-    so that a file that turns out to be no image gets a row instead of vanishing. A linked folder is followed once,
-    unless it lies within the source or contains it. A tar that is damaged is itself listed after its readable members.
+    Hidden files, sidecars (.json, .txt, .csv ...) and the homes of datasets, which hold exports and overlays, are
+    passed over. Everything else is listed, whatever its suffix, so that a file that turns out to be no image gets a row
+    instead of vanishing. A linked folder is followed once, unless it lies within the source or contains it. A tar that
+    is damaged is itself listed after its readable members.
 
     Args:
         source: A folder, a .tar, .tar.gz or .tgz file, an image file, a glob such as `photos/sa_*.tar`, or an fsspec
@@ -120,8 +122,9 @@ def _walk_local(folder: Path, links: _LinkedFolders) -> Iterator[_Listed]:
         return
     for entry in entries:
         if _is_dir(entry):
-            if not _is_hidden(entry.name) and (not entry.is_symlink() or links.is_new(Path(entry.path))):
-                yield from _walk_local(Path(entry.path), links)
+            path = Path(entry.path)
+            if not _is_hidden(entry.name) and not is_home(path) and (not entry.is_symlink() or links.is_new(path)):
+                yield from _walk_local(path, links)
         elif _may_be_image(entry.name) and (size := _regular_size(entry)) is not None:
             yield _Listed(entry.path, size)
 

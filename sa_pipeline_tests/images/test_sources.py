@@ -8,11 +8,13 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from sa_pipeline.dataset import DatasetConfig, open_dataset, save_config
 from sa_pipeline.errors import SourceError
 from sa_pipeline.images.reading import SourceReader, read_source_file
 from sa_pipeline.images.rejection import ImageRejected
 from sa_pipeline.images.sources import list_source
 from sa_pipeline.images.uris import split_uri
+from sa_pipeline.runs import ensure_dagster_home
 from sa_pipeline_tests.images import samples
 
 MAX_BYTES = 10_000_000
@@ -66,6 +68,15 @@ def test_hidden_files_and_sidecars_are_passed_over_and_all_else_is_listed(tmp_pa
 def test_a_folder_named_as_an_image_is_walked(tmp_path):
     touch(tmp_path / "x.jpg" / "y.jpg")
     assert listed_under(tmp_path) == ["x.jpg/y.jpg"]
+
+
+def test_the_home_of_a_dataset_within_the_source_is_passed_over(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"1")
+    dataset = open_dataset(tmp_path / "masks", DatasetConfig(source=str(tmp_path)))
+    save_config(dataset)
+    dataset.storage.write_bytes("report/overlay/sa_1.jpg", b"2")
+    with ensure_dagster_home(dataset):
+        assert [file.uri for file in list_source(str(tmp_path))] == [str(tmp_path / "photo.jpg")]
 
 
 def test_links_neither_loop_nor_list_twice(tmp_path):
