@@ -1,19 +1,24 @@
 """The `sa-pipeline` command: every task of the data engineer and the researcher from the shell."""
 
 import enum
+import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset, save_config
+from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset, save_config, validate_config
 from sa_pipeline.errors import SaPipelineError
 from sa_pipeline.progress import TerminalProgress
 from sa_pipeline.settings import PRESETS, preset
+from sa_pipeline.shell_tables import rows_table
 
 app = typer.Typer(
     help="The open data engine for segmentation masks: images in by the shard, SA-1B masks out.",
@@ -27,6 +32,10 @@ console = Console()
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
+
+CODE_SERVER_PATIENCE = "300"
+"""Seconds that Dagster waits for its code server. Models take all cores, and on a busy machine Dagster's own minute was
+seen to pass before a run had started, which then counts as failed."""
 
 Preset = enum.StrEnum("Preset", {name: name for name in PRESETS})  # type: ignore[misc]  # members from the presets
 
@@ -79,7 +88,7 @@ def run(
         settings = settings.model_copy(update={"images": images})
     location = source if "://" in source else str(Path(source).expanduser().resolve())
     config = known.config.model_copy(update={"source": location, "settings": settings})
-    config = DatasetConfig.model_validate(config.model_dump())
+    config = validate_config(config.model_dump(), name="sa-pipeline run")
     _run(open_dataset(output, config), unpacked=unpacked)
 
 
@@ -93,12 +102,13 @@ def ui(
 
     Example: sa-pipeline ui --home masks
     """
-    from sa_pipeline.runs import ensure_dagster_home
+    from sa_pipeline.runs import ensure_dagster_home, fail_abandoned_runs
 
     dataset = open_dataset(home)
-    with ensure_dagster_home(dataset):
-        pass
-    environment = os.environ | {"DAGSTER_HOME": str(dataset.dagster_home), "SA_PIPELINE_HOME": str(dataset.home)}
+    with ensure_dagster_home(dataset) as instance:
+        fail_abandoned_runs(instance)
+    own = {"DAGSTER_HOME": str(dataset.dagster_home), "SA_PIPELINE_HOME": str(dataset.home)}
+    environment = {"DAGSTER_GRPC_TIMEOUT_SECONDS": CODE_SERVER_PATIENCE} | os.environ | own
     command = [sys.executable, "-m", "dagster", "dev", "-m", "sa_pipeline.definitions", "-h", host, "-p", str(port)]
     os.execve(sys.executable, command, environment)  # noqa: S606  # a command of our own
 
@@ -108,7 +118,7 @@ def query(
     sql: Annotated[str, typer.Argument(help="A DuckDB query.")],
     home: HomeOption = None,
     limit: Annotated[int, typer.Option(help="Rows printed.")] = 50,
-    json: Annotated[bool, typer.Option("--json", help="Print all rows as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all rows as JSON.")] = False,
 ) -> None:
     """Asks the catalogue.
 
@@ -117,8 +127,8 @@ def query(
     from sa_pipeline.catalog.query import query as ask
 
     rows = ask(open_dataset(home), sql)
-    if json:
-        typer.echo(rows.to_json(orient="records"))
+    if as_json:
+        typer.echo(json.dumps(rows.to_dict(orient="records"), default=str))
         return
     _print_rows(rows.head(limit))
     if len(rows) > limit:
@@ -134,6 +144,7 @@ def stats(home: HomeOption = None) -> None:
     from sa_pipeline.catalog.query import statistics
 
     for title, rows in statistics(open_dataset(home)):
+        console.print()
         _print_rows(rows, title=title)
 
 
@@ -211,8 +222,9 @@ def doctor(home: HomeOption = None) -> None:
     table = Table("", "subject", "finding")
     healthy = True
     for finding in examine(open_dataset(home)):
-        table.add_row("[green]ok[/]" if finding.ok else "[red]no[/]", finding.subject, finding.detail)
-        healthy = healthy and finding.ok
+        verdict = {True: Text("ok", "green"), False: Text("no", "red"), None: Text("-")}[finding.ok]
+        table.add_row(verdict, Text(finding.subject), Text(finding.detail, overflow="fold"))
+        healthy = healthy and finding.ok is not False
     console.print(table)
     if not healthy:
         raise typer.Exit(1)
@@ -229,9 +241,10 @@ def list_checkpoints() -> None:
     table = Table("name", "sha256", "file")
     for name in checkpoint_names():
         try:
-            table.add_row(name, checkpoint_ref(name).digest, str(checkpoint_path(name)))
+            digest, place = checkpoint_ref(name).digest[:16], str(checkpoint_path(name))
         except SaPipelineError as error:
-            table.add_row(name, "-", str(error))
+            digest, place = "-", str(error)
+        table.add_row(name, digest, Text(place, overflow="fold"))
     console.print(table)
 
 
@@ -267,14 +280,13 @@ def main() -> None:
     try:
         app()
     except SaPipelineError as error:
-        Console(stderr=True).print(f"[red]Error:[/] {error}", soft_wrap=True, highlight=False)
+        Console(stderr=True).print(f"[red]Error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
         sys.exit(1)
 
 
 def _run(dataset: Dataset, *, unpacked: bool = False) -> None:
     from sa_pipeline.shell_run import run_dataset, unpack_exports
 
-    save_config(dataset)
     progress = TerminalProgress()
     try:
         summary = run_dataset(dataset, progress)
@@ -288,29 +300,25 @@ def _run(dataset: Dataset, *, unpacked: bool = False) -> None:
         f"rejected; {summary.fresh_shards} of {summary.shards} shards were fresh already."
     )
     for failure in summary.failures:
-        console.print(f"[red]Failed:[/] {failure}", soft_wrap=True)
-    table = Table(show_header=False, box=None)
-    table.add_row("overlays", str(dataset.home / "report" / "index.html"))
-    table.add_row("SA-1B tars", dataset.storage.url_of("sa1b_export"))
-    if unpacked:
-        table.add_row("records", str(dataset.home / "unpacked"))
-    table.add_row("statistics", f"sa-pipeline stats --home {dataset.home}")
-    table.add_row("catalogue", str(dataset.catalog_path))
-    table.add_row("Dagster UI", f"sa-pipeline ui --home {dataset.home}")
-    console.print(table, soft_wrap=True)
+        console.print(f"[red]Failed:[/] {escape(failure)}", soft_wrap=True, highlight=False)
+    places = {
+        "overlays": dataset.home / "report" / "index.html",
+        "SA-1B tars": dataset.storage.url_of("sa1b_export"),
+        **({"records": dataset.home / "unpacked"} if unpacked else {}),
+        "statistics": f"sa-pipeline stats --home {shlex.quote(str(dataset.home))}",
+        "catalogue": dataset.catalog_path,
+        "Dagster UI": f"sa-pipeline ui --home {shlex.quote(str(dataset.home))}",
+    }
+    for name, place in places.items():
+        # Not a table, which would break a long path into two lines that nobody can copy.
+        console.print(f"  {name:<12}{escape(str(place))}", soft_wrap=True, highlight=False)
     if summary.failures:
         raise typer.Exit(1)
 
 
 def _print_rows(rows: "pandas.DataFrame", title: str | None = None) -> None:  # type: ignore[name-defined]  # noqa: F821  # loaded with the catalogue
-    table = Table(*[str(column) for column in rows.columns], title=title)
-    for values in rows.itertuples(index=False):
-        table.add_row(*[_cell(value) for value in values])
-    console.print(table)
-
-
-def _cell(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    columns = [str(column) for column in rows.columns]
+    console.print(rows_table(console, columns, list(rows.itertuples(index=False, name=None)), title))
 
 
 if __name__ == "__main__":

@@ -18,10 +18,10 @@ PROBE_FILE = "doctor.probe"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """One thing that was looked at; `ok` is None for what is not there and not needed."""
 
     subject: str
-    ok: bool
+    ok: bool | None
     detail: str
 
 
@@ -60,14 +60,17 @@ def _checkpoint(name: str, *, needed: bool) -> Finding:
     try:
         ref: CheckpointRef = checkpoint_ref(name)
     except SaPipelineError as error:
-        return Finding(subject, not needed, str(error))
+        return Finding(subject, False, str(error)) if needed else Finding(subject, None, str(error).split(";")[0])
     return Finding(subject, True, f"{ref.architecture}, sha256 {ref.digest[:16]}")
 
 
 def _writable(dataset: Dataset) -> Finding:
+    existed = dataset.home.exists()
     try:
         dataset.storage.write_bytes(PROBE_FILE, b"")
         dataset.storage.remove(PROBE_FILE)
+        if not existed and dataset.home.exists():
+            dataset.home.rmdir()
     except SaPipelineError as error:
         return Finding("storage", False, str(error))
     return Finding("storage", True, f"{dataset.storage.url} can be written")

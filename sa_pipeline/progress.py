@@ -1,8 +1,14 @@
 """Progress of long work: a bar in a terminal, log lines elsewhere, nothing where nobody looks."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeVar
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as RichProgress
 
 T = TypeVar("T")
 
@@ -54,34 +60,84 @@ class LogProgress:
 
 
 class TerminalProgress:
-    """Draws a bar with rich; falls back to plain lines when the output is not a terminal."""
+    """Draws bars with rich, one below the other while one piece of work lies within another.
+
+    It falls back to plain lines when the output is not a terminal.
+    """
+
+    def __init__(self) -> None:
+        """Opens nothing yet."""
+        self._bars: RichProgress | None = None
 
     def track(self, items: Iterable[T], *, description: str, total: int | None = None) -> Iterator[T]:
         """Yields every item of `items` in order."""
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-        from rich.progress import Progress as RichProgress
 
         console = Console(stderr=True)
         if not console.is_terminal:
             log = LogProgress(lambda line: console.print(line, highlight=False, soft_wrap=True))
             yield from log.track(items, description=description, total=total)
-            return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        with RichProgress(*columns, console=console) as bar:
-            task = bar.add_task(description, total=total)
+        elif self._bars is not None:
+            yield from self._draw(self._bars, items, description, total)
+        else:
+            with _bars(console) as self._bars:
+                try:
+                    yield from self._draw(self._bars, items, description, total)
+                finally:
+                    self._bars = None
+
+    def _draw(self, bars: "RichProgress", items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
+        task = bars.add_task(description, total=total)
+        try:
             for item in items:
                 yield item
-                bar.advance(task)
+                bars.advance(task)
+        finally:
+            if len(bars.tasks) > 1:
+                bars.remove_task(task)
+
+
+class Together:
+    """Shows the same work in two places."""
+
+    def __init__(self, first: Progress, second: Progress) -> None:
+        """Takes both."""
+        self._first, self._second = first, second
+
+    def track(self, items: Iterable[T], *, description: str, total: int | None = None) -> Iterator[T]:
+        """Yields every item of `items` in order."""
+        inner = self._first.track(items, description=description, total=total)
+        yield from self._second.track(inner, description=description, total=total)
+
+
+_WATCHER: ContextVar[Progress | None] = ContextVar("watcher", default=None)
+
+
+@contextlib.contextmanager
+def watched_by(progress: Progress) -> Iterator[None]:
+    """While it is open, work that is told to somebody else, such as Dagster's log, is shown by `progress` too."""
+    token = _WATCHER.set(progress)
+    try:
+        yield
+    finally:
+        _WATCHER.reset(token)
+
+
+def with_watcher(progress: Progress) -> Progress:
+    """`progress`, together with the one that watches, if any."""
+    watcher = _WATCHER.get()
+    return progress if watcher is None else Together(progress, watcher)
+
+
+def _bars(console: "Console") -> "RichProgress":
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    return RichProgress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
+from sqlalchemy.exc import OperationalError
 
-from sa_pipeline.assets.common import IMAGE_SHARDS
+from sa_pipeline.assets.common import IMAGE_SHARDS, STOPPED
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.definitions import defs
+from sa_pipeline.errors import StorageError
+from sa_pipeline.processes import is_running
 from sa_pipeline.resources import DatasetResource
 
 INSTANCE_SETTINGS = Path(__file__).parent / "dagster_instance.yaml"
@@ -28,13 +31,53 @@ class RunOutcome:
 
 @contextlib.contextmanager
 def ensure_dagster_home(dataset: Dataset) -> Iterator[dg.DagsterInstance]:
-    """Opens the dataset's Dagster instance; sets its home up at the first call."""
+    """Opens the dataset's Dagster instance; sets its home up at the first call.
+
+    Raises:
+        StorageError: Dagster's files cannot be written, also while the instance is used.
+    """
     settings = dataset.dagster_home / "dagster.yaml"
-    if not settings.exists():
-        dataset.dagster_home.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(INSTANCE_SETTINGS, settings)
-    with dg.DagsterInstance.from_config(str(dataset.dagster_home)) as instance:
-        yield instance
+    try:
+        if not settings.exists():
+            dataset.dagster_home.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(INSTANCE_SETTINGS, settings)
+        with dg.DagsterInstance.from_config(str(dataset.dagster_home)) as instance:
+            yield instance
+    except (OSError, OperationalError) as error:
+        reason = error.orig if isinstance(error, OperationalError) else error.strerror
+        raise StorageError(
+            f"Dagster cannot use its files in {dataset.dagster_home}: {reason or error}; see that the disk is not full "
+            "and may be written."
+        ) from error
+
+
+def fail_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Marks runs as failed whose process was killed together with whoever watched over it, as when power is lost.
+
+    Nobody else would: they would hold their place in the pool, and the nightly backfill would wait for them for good.
+    Only runs of Dagster's default launcher are looked at, since they are processes of this machine.
+
+    Returns:
+        The ids of the runs.
+    """
+    if not isinstance(instance.run_launcher, dg.DefaultRunLauncher):
+        return []
+    abandoned = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        pid = worker_pid(instance, run.run_id)
+        if pid is not None and not is_running(pid):
+            instance.report_run_failed(run, f"Process {pid} of this run is gone; what it had published is kept.")
+            abandoned.append(run.run_id)
+    return abandoned
+
+
+def worker_pid(instance: dg.DagsterInstance, run_id: str) -> int | None:
+    """The process that a run says it is executed in; None before it has said so."""
+    for event in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+        metadata = event.get_dagster_event().engine_event_data.metadata
+        if "pid" in metadata:
+            return int(str(metadata["pid"].value))
+    return None
 
 
 def run_shard(dataset: Dataset, shard: str, instance: dg.DagsterInstance) -> RunOutcome:
@@ -57,11 +100,14 @@ def _run(dataset: Dataset, job: str, instance: dg.DagsterInstance, partition_key
         instance=instance,
         partition_key=partition_key,
         resources={"data": DatasetResource(home=str(dataset.home))},
-        run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
+        # A failure is told in one sentence by the caller; its stack stands in the run's log.
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,
     )
     if result.success:
         return RunOutcome(True, result.run_id)
+    if any(_was_stopped(event) for event in result.all_events):
+        raise KeyboardInterrupt
     failures = [event for event in result.all_events if event.is_step_failure]
     if not failures:
         return RunOutcome(False, result.run_id, job, "the run failed outside its steps; see its log in the UI")
@@ -80,4 +126,20 @@ def _reason(event: dg.DagsterEvent) -> str | None:
     if failure.user_failure_data and failure.user_failure_data.description:
         return failure.user_failure_data.description
     cause = failure.error.cause if failure.error and failure.error.cause else failure.error
-    return cause.message.strip() if cause else None
+    return _sentence(cause.message) if cause else None
+
+
+def _sentence(message: str) -> str:
+    """The text of an error without the name of its class, if it is one of ours."""
+    name, _, text = message.strip().partition(": ")
+    return text if name.startswith("sa_pipeline.errors.") else message.strip()
+
+
+def _was_stopped(event: dg.DagsterEvent) -> bool:
+    """Whether Ctrl-C ended an asset, or else a check or the work between steps; Dagster lets its caller go on."""
+    if event.is_step_failure and event.step_failure_data.user_failure_data:
+        return event.step_failure_data.user_failure_data.description == STOPPED
+    if event.event_type is not dg.DagsterEventType.RUN_FAILURE:
+        return False
+    error = event.job_failure_data.error
+    return error is not None and error.cls_name in (dg.DagsterExecutionInterruptedError.__name__, "KeyboardInterrupt")

@@ -4,10 +4,11 @@ import time
 from dataclasses import dataclass, field
 
 from sa_pipeline.artifacts import AssetName, export_tar_name, read_header
-from sa_pipeline.dataset import Dataset
+from sa_pipeline.dataset import Dataset, save_config
 from sa_pipeline.errors import SourceError
 from sa_pipeline.images.ledger import append_new_images, list_shards
-from sa_pipeline.progress import Progress
+from sa_pipeline.images.sources import list_source
+from sa_pipeline.progress import Progress, watched_by
 from sa_pipeline.provenance import Freshness, shard_freshness
 from sa_pipeline.sam.registry import checkpoint_ref
 
@@ -28,16 +29,19 @@ class RunSummary:
 def run_dataset(dataset: Dataset, progress: Progress) -> RunSummary:
     """Brings every shard of the dataset's source up to date; each shard is one Dagster run, seen in the UI.
 
+    The dataset's settings file is written once its checkpoint and source have been found, so that a slip of the
+    keyboard leaves nothing behind.
+
     Args:
         dataset: With a source.
         progress: Shows hashing, the shards, and the work within them.
 
     Raises:
-        SourceError: The dataset has no source, or it cannot be listed.
+        SourceError: The dataset has no source, it cannot be listed, or it holds nothing.
         CheckpointError: The checkpoint is not there.
         KeyboardInterrupt: The run was stopped; what was published stays.
     """
-    from sa_pipeline.runs import ensure_dagster_home, run_catalog, run_shard
+    from sa_pipeline.runs import ensure_dagster_home, fail_abandoned_runs, run_catalog, run_shard
 
     started = time.monotonic()
     checkpoint = checkpoint_ref(dataset.settings.checkpoint)
@@ -45,16 +49,20 @@ def run_dataset(dataset: Dataset, progress: Progress) -> RunSummary:
         raise SourceError(
             f"{dataset.home}: no source is set; name one: sa-pipeline run SOURCE --output {dataset.home}."
         )
-    append_new_images(
-        dataset.storage,
-        dataset.config.source,
-        dataset.settings.images,
-        index=dataset.ledger_index,
-        progress=progress,
-    )
-    shards = list_shards(dataset.storage)
-    summary = RunSummary(shards=len(shards))
-    with ensure_dagster_home(dataset) as instance:
+    source = dataset.config.source
+    # Asked before anything is written, also because a home within its own source is known by its settings.
+    if next(list_source(source), None) is None and not list_shards(dataset.storage):
+        raise SourceError(
+            f"Source {source} holds no file that may be an image; hidden files and sidecars such as .json are passed "
+            "over. Name a folder, tar or URL of images."
+        )
+    save_config(dataset)
+    with ensure_dagster_home(dataset) as instance, watched_by(progress):
+        fail_abandoned_runs(instance)
+        images = dataset.settings.images
+        append_new_images(dataset.storage, source, images, index=dataset.ledger_index, progress=progress)
+        shards = list_shards(dataset.storage)
+        summary = RunSummary(shards=len(shards))
         for shard in progress.track(shards, description="shards", total=len(shards)):
             states = shard_freshness(dataset, shard, checkpoint).values()
             if all(state is Freshness.FRESH for state in states):

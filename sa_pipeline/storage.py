@@ -14,6 +14,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from sa_pipeline.errors import MissingFileError, StorageError
+from sa_pipeline.processes import is_running
 
 _ASIDE = ".aside-"
 
@@ -227,15 +228,5 @@ def _remove_abandoned(folder: Path, name: str) -> None:
     prefix = f".{name}{_ASIDE}{socket.gethostname()}-"
     for path in folder.glob(f".{name}{_ASIDE}*"):
         pid = path.name.removeprefix(prefix)
-        if pid.isdigit() and not _is_running(int(pid)):
+        if pid.isdigit() and not is_running(int(pid)):
             path.unlink(missing_ok=True)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -1,6 +1,7 @@
 """The shell command as a user calls it: a process of its own."""
 
 import json
+import resource
 import subprocess
 import sys
 import tarfile
@@ -15,7 +16,7 @@ from sa_pipeline_tests.annotated.samples import write_bsds
 
 def call(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "sa_pipeline.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, cwd=cwd)
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
 
 
 @pytest.fixture
@@ -62,6 +63,11 @@ def test_run_query_stats_and_retune(ran) -> None:
         (("run", ".", "--output", "out", "--checkpoint", "vit_h"), "sam_vit_h_4b8939.pth"),
         (("evaluate", "nowhere", "--output", "out"), "nowhere does not exist"),
         (("evaluate", ".", "--output", "out", "--set", "points=3"), "--set: points: "),
+        (("run", ".", "--output", "out"), "holds no file that may be an image"),
+        (
+            ("run", ".", "--output", "out", "--images-per-shard", "0"),
+            "images_per_shard: expected greater than or equal to 1, got 0",
+        ),
     ],
 )
 def test_a_mistake_is_answered_in_one_sentence(arguments, sentence, tmp_path, monkeypatch) -> None:
@@ -69,6 +75,18 @@ def test_a_mistake_is_answered_in_one_sentence(arguments, sentence, tmp_path, mo
     result = call(*arguments, cwd=tmp_path)
     assert result.returncode == 1
     assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
+    assert arguments[0] != "run" or not (tmp_path / "out").exists(), "a slip of the keyboard leaves nothing behind"
+
+
+def test_a_disk_that_takes_no_more_is_told_in_one_sentence(dataset, tmp_path) -> None:
+    save_config(dataset)
+    command = [sys.executable, "-m", "sa_pipeline.cli", "run", str(dataset.config.source), "--output", dataset.home]
+    # A limit on the size of files stands for the full disk: writing fails in the same way.
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # noqa: E731
+    result = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, preexec_fn=limit)
+    assert result.returncode == 1
+    assert "Error: Dagster cannot use its files in" in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -86,3 +104,4 @@ def test_doctor_finds_this_machine_fit(tmp_path) -> None:
     result = call("doctor", "--home", str(tmp_path / "home"))
     assert "checkpoint tiny (in use)" in result.stdout
     assert result.returncode == 0, result.stdout
+    assert list(tmp_path.iterdir()) == [], "looking leaves nothing behind"

@@ -9,7 +9,7 @@ import dagster as dg
 from sa_pipeline.artifacts import artifact_name
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.errors import SaPipelineError
-from sa_pipeline.progress import LogProgress
+from sa_pipeline.progress import LogProgress, Progress, with_watcher
 from sa_pipeline.stages.result import StageResult
 
 P = ParamSpec("P")
@@ -31,8 +31,14 @@ SHARD_FLOW: Mapping[str, Any] = {
 }
 
 
+STOPPED = "Stopped from outside; what was published is kept, and the next run goes on from there."
+
+
 def fail_at_once(compute: Callable[P, R]) -> Callable[P, R]:
-    """Spares an asset the retries where one of our own errors says that they would fail the same way."""
+    """Spares an asset the retries where one of our own errors says that they would fail the same way.
+
+    So does Ctrl-C, or *Terminate* in the UI: Dagster would take either for a fault and start the step again.
+    """
 
     @functools.wraps(compute)
     def computed(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -42,13 +48,15 @@ def fail_at_once(compute: Callable[P, R]) -> Callable[P, R]:
             if error.transient:
                 raise
             raise dg.Failure(description=str(error), allow_retries=False) from error
+        except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError) as interruption:
+            raise dg.Failure(description=STOPPED, allow_retries=False) from interruption
 
     return computed
 
 
-def log_progress(context: dg.AssetExecutionContext) -> LogProgress:
-    """Progress as lines in the run's log."""
-    return LogProgress(context.log.info)
+def log_progress(context: dg.AssetExecutionContext) -> Progress:
+    """Progress as lines in the run's log, and in the terminal if the run was started there."""
+    return with_watcher(LogProgress(context.log.info))
 
 
 def report(

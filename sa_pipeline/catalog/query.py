@@ -30,12 +30,17 @@ def query(dataset: Dataset, sql: str) -> pd.DataFrame:
         dataset: The dataset.
         sql: One DuckDB statement.
 
+    Returns:
+        Plain Python values, so that integers beside nulls stay exact.
+
     Raises:
         CatalogError: There is no catalogue, or the query failed; the text holds DuckDB's own message.
     """
     with _connect(dataset.catalog_path) as connection:
         try:
-            return connection.execute(sql).df()
+            cursor = connection.execute(sql)
+            names = [column[0] for column in cursor.description or ()]
+            return pd.DataFrame(cursor.fetchall(), columns=names, dtype=object)
         except duckdb.Error as error:
             raise CatalogError(f"The query failed: {error}") from None
 
