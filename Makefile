@@ -10,7 +10,7 @@ DATUMARO_VENV := .venv-datumaro
 DATUMARO_READY := $(DATUMARO_VENV)/.ready
 export SA_PIPELINE_DATUMARO_PYTHON ?= $(wildcard $(CURDIR)/$(DATUMARO_VENV)/bin/python)
 
-.PHONY: help setup datumaro demo ui test lint format types tiny-checkpoint clean
+.PHONY: help setup datumaro demo ui test lint format types bench tiny-checkpoint clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -49,6 +49,9 @@ format: $(READY) ## mends style and formatting
 
 types: $(READY) ## static types
 	$(BIN)/mypy
+
+bench: $(READY) ## peak memory over 10 to 300 images, beside the official generator
+	$(BIN)/python benchmarks/memory.py
 
 tiny-checkpoint: $(READY) ## trains the built-in checkpoint from nothing
 	$(BIN)/python -m sa_pipeline.training.scene_shards --photographs tiny_training/photographs --output tiny_training/scenes --scenes 4000
