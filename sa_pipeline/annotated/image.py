@@ -27,11 +27,13 @@ class AnnotatedImage:
         pixels: (H, W, 3) uint8 RGB.
         annotators: For each person who segmented the image, the masks as COCO compressed run lengths of H x W. One
             person's masks may overlap (SA-1B, COCO) or tile the image (label maps). Empty masks do not occur.
+        predicted_ious: Of each mask in `annotators`, where a model made them and said how good they are; else None.
     """
 
     name: str
     pixels: npt.NDArray[np.uint8]
     annotators: tuple[tuple[str, ...], ...]
+    predicted_ious: tuple[tuple[float, ...], ...] | None = None
 
     @property
     def size(self) -> tuple[int, int]:

@@ -56,9 +56,10 @@ class Sa1bSource:
         where = f"{tar}: {record_member.name}"
         size = (record.image.height, record.image.width)
         require_size(size, pixels.shape[:2], where)
-        masks = tuple(
-            item.segmentation.counts
+        kept = [
+            item
             for item in record.annotations
             if has_pixels(item.segmentation.counts, size, f"{where}: annotation {item.id}")
-        )
-        return AnnotatedImage(name, pixels, (masks,))
+        ]
+        masks = tuple(item.segmentation.counts for item in kept)
+        return AnnotatedImage(name, pixels, (masks,), (tuple(item.predicted_iou for item in kept),))

@@ -1,5 +1,6 @@
-"""Training samples: an image with its masks, from SA-1B tars or drawn on the fly, brought to the model's input."""
+"""Training samples: an image with its masks, annotated or drawn on the fly, brought to the model's input."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from sa_pipeline.sa1b.members import list_members, opened, read_member
-from sa_pipeline.sa1b.records import parse_record
+from sa_pipeline.annotated.image import AnnotatedSource
+from sa_pipeline.annotated.sa1b_tars import Sa1bSource
 from sa_pipeline.training.scenes import Scene, draw_scene
 
 MASK_STRIDE = 4
@@ -22,6 +22,9 @@ MASK_STRIDE = 4
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
 """`Sam.preprocess`'s own constants."""
+
+LEAST_WEIGHT = 1e-6
+"""Of a mask whose predicted IoU is zero: chances must be above it."""
 
 
 class SampleSource(Protocol):
@@ -50,35 +53,55 @@ class DrawnSource:
         return draw_scene(seed, (self.size, self.size), self.difficulty * float(rng.uniform(0.3, 1.0)))
 
 
-class ShardSource:
-    """Images and masks of SA-1B tars, ours or Meta's, in random order."""
+class AnnotatedScenes:
+    """Annotated images of any source, in random order; where several people segmented one, one of them at random."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        """Lists the tars' members; pixels are read when they are asked for."""
-        self._members = []
-        for path in paths:
-            with opened(path) as (file, name):
-                by_name = {member.name: member for member in list_members(file, name)}
-            images = sorted(name for name in by_name if name.endswith(".jpg"))
-            self._members += [(path, by_name[name], by_name[name[:-4] + ".json"]) for name in images]
+    def __init__(self, source: AnnotatedSource, max_mask_share: float = 1.0, *, weighted: bool = False) -> None:
+        """Takes the source.
+
+        Args:
+            source: Images and masks.
+            max_mask_share: Masks that cover more of the image than this are left out.
+            weighted: Whether a mask weighs as much as its predicted IoU instead of 1, as scenes that our own code
+                wrote as SA-1B tars have it.
+        """
+        self._source, self._max_mask_share, self._weighted = source, max_mask_share, weighted
+        names = source.names
+        # Which image a seed draws depends on the names, not on how a source happens to list them.
+        self._order = sorted(range(len(names)), key=lambda index: names[index])
 
     def __len__(self) -> int:
         """Number of images."""
-        return len(self._members)
+        return len(self._order)
 
     def sample(self, seed: tuple[int, ...]) -> Scene:
-        """Reads an image drawn at random."""
+        """Reads an image drawn at random; it may have no mask.
+
+        Raises:
+            SaPipelineError: A file is missing or damaged.
+        """
         rng = np.random.default_rng((*seed, 3))
-        path, jpeg, record_member = self._members[int(rng.integers(len(self._members)))]
-        with opened(path) as (file, name):
-            encoded = read_member(file, jpeg, name)
-            record = parse_record(read_member(file, record_member, name), record_member.name)
-        image = np.asarray(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR), np.uint8)
-        annotations = [annotation for annotation in record.annotations if annotation.area > 0]
-        rles = [{"size": list(a.segmentation.size), "counts": a.segmentation.counts.encode()} for a in annotations]
-        masks = coco_mask.decode(rles).transpose(2, 0, 1).view(np.bool_)
-        weights = np.array([annotation.predicted_iou for annotation in annotations], np.float32)
-        return Scene(np.ascontiguousarray(image[..., ::-1]), masks, weights)
+        image = self._source.read(self._order[int(rng.integers(len(self._order)))])
+        person = int(rng.integers(len(image.annotators)))
+        count = len(image.annotators[person])
+        by_column = np.zeros((count, *image.size[::-1]), np.bool_)
+        for index in range(count):
+            by_column[index] = image.mask(person, index).T
+        weights = np.ones(count, np.float32)
+        if self._weighted and image.predicted_ious is not None:
+            weights = np.maximum(np.array(image.predicted_ious[person], np.float32), np.float32(LEAST_WEIGHT))
+        if self._max_mask_share < 1.0:
+            kept = by_column.mean(axis=(1, 2)) <= self._max_mask_share
+            by_column, weights = by_column[kept], weights[kept]
+        return Scene(image.pixels, by_column.transpose(0, 2, 1), weights)
+
+
+class ShardSource(AnnotatedScenes):
+    """Scenes in SA-1B tars, whose predicted IoU is the weight of a mask."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        """Lists the tars' members; pixels are read when they are asked for."""
+        super().__init__(Sa1bSource(paths), weighted=True)
 
 
 @dataclass(frozen=True)
@@ -98,8 +121,22 @@ class Prepared:
     weights: Tensor
 
 
-def prepare_sample(scene: Scene, size: int, rng: np.random.Generator, augment: bool) -> Prepared | None:
-    """Brings a scene to the input size, with random crop, mirror and brightness if asked.
+def prepare_sample(
+    scene: Scene,
+    size: int,
+    rng: np.random.Generator,
+    augment: bool,
+    jitter: tuple[float, float] | None = None,
+) -> Prepared | None:
+    """Brings a scene to the input size.
+
+    Args:
+        scene: With any number of masks.
+        size: Side of the input in px.
+        rng: Source of chance.
+        augment: Whether to crop a little, mirror and brighten at random.
+        jitter: Range of large-scale jitter, a factor on the size at which the image just fits: it is scaled by a
+            random one, mirrored, and cropped or padded to the input (Appendix A, "Training recipe").
 
     Returns:
         None if no mask is left that covers a low-resolution pixel.
@@ -108,7 +145,10 @@ def prepare_sample(scene: Scene, size: int, rng: np.random.Generator, augment: b
     if augment:
         image, masks = _random_window(image, masks, rng)
     scale = size / max(image.shape[:2])
-    height, width = max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale))
+    if jitter is not None:
+        scale *= float(rng.uniform(*jitter))
+        image, masks = _mirrored(*_cropped(image, masks, math.ceil(size / scale), rng), rng)
+    height, width = (min(size, max(1, round(side * scale))) for side in image.shape[:2])
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     resized = cv2.resize(image, (width, height), interpolation=interpolation).astype(np.float32)
     if augment:
@@ -134,15 +174,31 @@ def prepare_sample(scene: Scene, size: int, rng: np.random.Generator, augment: b
     )
 
 
+_ImageAndMasks = tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]
+
+
 def _random_window(
     image: npt.NDArray[np.uint8], masks: npt.NDArray[np.bool_], rng: np.random.Generator
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    height, width = image.shape[:2]
+) -> _ImageAndMasks:
     share = float(rng.uniform(0.6, 1.0)) if rng.random() < 0.6 else 1.0
-    crop_height, crop_width = int(height * share), int(width * share)
-    top, left = int(rng.integers(height - crop_height + 1)), int(rng.integers(width - crop_width + 1))
-    window = np.s_[top : top + crop_height, left : left + crop_width]
-    image, masks = image[window], masks[:, window[0], window[1]]
-    if rng.random() < 0.5:
-        image, masks = image[:, ::-1], masks[:, :, ::-1]
-    return image, masks
+    height, width = image.shape[:2]
+    return _mirrored(*_window(image, masks, (int(height * share), int(width * share)), rng), rng)
+
+
+def _cropped(
+    image: npt.NDArray[np.uint8], masks: npt.NDArray[np.bool_], longest: int, rng: np.random.Generator
+) -> _ImageAndMasks:
+    height, width = image.shape[:2]
+    return _window(image, masks, (min(height, longest), min(width, longest)), rng)
+
+
+def _window(
+    image: npt.NDArray[np.uint8], masks: npt.NDArray[np.bool_], size: tuple[int, int], rng: np.random.Generator
+) -> _ImageAndMasks:
+    top, left = (int(rng.integers(side - part + 1)) for side, part in zip(image.shape[:2], size, strict=True))
+    window = np.s_[top : top + size[0], left : left + size[1]]
+    return image[window], masks[:, window[0], window[1]]
+
+
+def _mirrored(image: npt.NDArray[np.uint8], masks: npt.NDArray[np.bool_], rng: np.random.Generator) -> _ImageAndMasks:
+    return (image[:, ::-1], masks[:, :, ::-1]) if rng.random() < 0.5 else (image, masks)
