@@ -1,5 +1,6 @@
 """One image's share of a training step: the simulated interaction with an annotator (Appendix A)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,9 @@ class InteractionSettings:
         repeats: Rounds without a new prompt, that only refine: one after a random correction, one at the end
             (Appendix A). The paper's 11 iterations are 1 + 8 corrections + 2 repeats.
         nested: Whether a click is supervised with up to three masks under it, in order of size, instead of one.
+        distinct: Whether no mask of an image is prompted for twice; an image with few masks has few prompts.
+        trust_predicted_iou: Whether to go on, after the first round, with the output of the highest predicted IoU, as
+            the paper does, instead of the one that comes closest to what was meant.
     """
 
     prompts: int = 64
@@ -31,6 +35,13 @@ class InteractionSettings:
     corrections: int = 8
     repeats: int = 2
     nested: bool = False
+    distinct: bool = False
+    trust_predicted_iou: bool = False
+
+    @property
+    def rounds(self) -> int:
+        """Calls of the mask decoder for one image."""
+        return 1 + self.corrections + (self.repeats > 0 and self.corrections > 0) + (self.repeats > 1)
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,7 @@ class InteractionResult:
     """What the interaction with one image yields.
 
     Attributes:
-        loss: Scalar with gradient, the mean over rounds of mask loss plus IoU loss.
+        loss: Scalar, the mean over rounds of mask loss plus IoU loss; with gradient unless `backward` was given.
         figures: For the log: mask_loss, iou_loss, click_iou (the best output against the chosen mask), refined_iou
             (after the last round; nan if there was one only).
     """
@@ -54,6 +65,7 @@ def interact(
     settings: InteractionSettings,
     rng: np.random.Generator,
     dtype: torch.dtype,
+    backward: Callable[[Tensor], None] | None = None,
 ) -> InteractionResult:
     """Prompts for masks of one image and goes on correcting them.
 
@@ -64,8 +76,10 @@ def interact(
         settings: Prompts and rounds.
         rng: Source of chance.
         dtype: Of the matrix products, under autocast.
+        backward: Is handed each round's share of the loss as soon as it is known. Rounds hang together by detached
+            logits only, so this gives the same gradient in the memory of one round.
     """
-    dialogue = _Dialogue(sam, embedding, sample, settings, rng, dtype)
+    dialogue = _Dialogue(sam, embedding, sample, settings, rng, dtype, backward)
     dialogue.first_round()
     repeat_after = int(rng.integers(1, settings.corrections + 1)) if settings.corrections else 0
     for correction in range(1, settings.corrections + 1):
@@ -88,12 +102,20 @@ class _Dialogue:
         settings: InteractionSettings,
         rng: np.random.Generator,
         dtype: torch.dtype,
+        backward: Callable[[Tensor], None] | None,
     ) -> None:
         self.sam, self.embedding, self.sample, self.rng, self.dtype = sam, embedding, sample, rng, dtype
+        self.settings, self.backward = settings, backward
         self.device = embedding.device
         self.low_masks = sample.low_masks.to(self.device)
         self.first: FirstPrompts = sample_first_prompts(
-            rng, sample.masks.numpy(), sample.weights.numpy(), settings.prompts, settings.box_share, settings.nested
+            rng,
+            sample.masks.numpy(),
+            sample.weights.numpy(),
+            settings.prompts,
+            settings.box_share,
+            settings.nested,
+            settings.distinct,
         )
         clicks = len(self.first.points)
         self.clicks = clicks
@@ -116,13 +138,13 @@ class _Dialogue:
         logits, predicted_iou = logits[:, 1:], predicted_iou[:, 1:]
         targets = self.low_masks[torch.from_numpy(self.first.targets).to(self.device)]
         counts = torch.from_numpy(self.first.counts).to(self.device)
-        self.mask_losses.append(lowest_loss_in_order(pairwise_mask_loss(logits, targets), counts).mean())
+        mask_loss = lowest_loss_in_order(pairwise_mask_loss(logits, targets), counts).mean()
         allowed = torch.from_numpy(self.first.allowed).to(self.device)
-        self.iou_losses.append(functional.mse_loss(predicted_iou, iou_with_best(logits, self.low_masks, allowed)))
+        self._lose(mask_loss, functional.mse_loss(predicted_iou, iou_with_best(logits, self.low_masks, allowed)))
         reached = iou_with_best(logits, self.low_masks, self.own)
         self.click_iou = float(reached.amax(dim=1).mean())
-        # An annotator goes on with the mask that comes closest to what they want.
-        self.logits = logits.detach()[torch.arange(len(logits)), reached.argmax(dim=1)]
+        ranked_by = predicted_iou.detach() if self.settings.trust_predicted_iou else reached
+        self.logits = logits.detach()[torch.arange(len(logits)), ranked_by.argmax(dim=1)]
 
     def correct(self) -> None:
         """One more click for every mask, where it is wrong."""
@@ -143,9 +165,9 @@ class _Dialogue:
         """One output from the prompts and the logits so far."""
         logits, predicted_iou = self._decode(self.logits[:, None])
         logits, predicted_iou = logits[:, :1], predicted_iou[:, :1]
-        self.mask_losses.append(pairwise_mask_loss(logits, self.targets[:, None]).mean())
         reached = iou_with_best(logits, self.low_masks, self.own)
-        self.iou_losses.append(functional.mse_loss(predicted_iou, reached))
+        mask_loss = pairwise_mask_loss(logits, self.targets[:, None]).mean()
+        self._lose(mask_loss, functional.mse_loss(predicted_iou, reached))
         self.last_iou = float(reached.mean())
         self.logits = logits.detach()[:, 0]
 
@@ -159,6 +181,13 @@ class _Dialogue:
             "refined_iou": self.last_iou,
         }
         return InteractionResult(mask_loss + iou_loss, figures)
+
+    def _lose(self, mask_loss: Tensor, iou_loss: Tensor) -> None:
+        if self.backward is not None:
+            self.backward((mask_loss + iou_loss) / self.settings.rounds)
+            mask_loss, iou_loss = mask_loss.detach(), iou_loss.detach()
+        self.mask_losses.append(mask_loss)
+        self.iou_losses.append(iou_loss)
 
     def _tokens(self) -> Tensor:
         encoder = self.sam.prompt_encoder

@@ -1,17 +1,24 @@
 """The training loop: samples in, gradient steps, checkpoints that continue bit for bit."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from segment_anything.modeling import Sam
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from sa_pipeline.training.interaction import InteractionSettings, interact
-from sa_pipeline.training.samples import Prepared, SampleSource, prepare_sample
+from sa_pipeline.training.batches import batches
+from sa_pipeline.training.distributed import ALONE, Group
+from sa_pipeline.training.drop_path import drop_path
+from sa_pipeline.training.interaction import InteractionResult, InteractionSettings, interact
+from sa_pipeline.training.parameter_groups import RATE_SHARE, parameter_groups
+from sa_pipeline.training.samples import Prepared, SampleSource
+
+STEP_DECAY = 0.1
+"""Factor on the learning rate at each of a phase's `decay_at` (Appendix A, "Training recipe")."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +28,20 @@ class Phase:
     Attributes:
         steps: How many.
         input_size: Side of the model's input in px, a multiple of its encoder's stride.
-        images: Samples a step.
+        images: Samples a step, of all processes together.
         source: Where samples come from.
         interaction: How an annotator is simulated.
         learning_rate: Highest learning rate; it falls to `final_share` of it at the phase's end along a cosine.
         final_share: See there; 1 keeps the rate.
         augment: Whether samples are cropped, mirrored and brightened at random.
         correct_every: Corrections are simulated in every so-manieth step only; they cost most of the time.
+        decay_at: Steps of the phase from which on the learning rate is a tenth of what it was.
+        jitter: Range of large-scale jitter; None for none.
+        accumulate: Pieces that a step's samples are worked through in, so that memory is that of one piece.
+        drop_path: Rate at the last block of a ViT encoder; 0 for none.
+        independent_images: Whether each image's prompts have a source of chance of their own, so that they are the
+            same however images are spread over processes, and each round is backpropagated at once, so that memory
+            is that of one round. Otherwise all images of a step share one, and all rounds are backpropagated together.
     """
 
     steps: int
@@ -39,17 +53,32 @@ class Phase:
     final_share: float = 1.0
     augment: bool = True
     correct_every: int = 1
+    decay_at: tuple[int, ...] = ()
+    jitter: tuple[float, float] | None = None
+    accumulate: int = 1
+    drop_path: float = 0.0
+    independent_images: bool = False
 
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """AdamW and what surrounds it (Appendix A, "Training recipe")."""
+    """AdamW and what surrounds it (Appendix A, "Training recipe").
+
+    Attributes:
+        betas: Of AdamW.
+        weight_decay: Of all weights that are more than a vector.
+        warmup_steps: Over which the learning rate rises from zero.
+        max_gradient_norm: To which the gradient is clipped.
+        average_decay: Of the exponential moving average of the weights; None for no average.
+        layer_decay: Factor on the learning rate from each block of a ViT encoder to the one before it.
+    """
 
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.1
     warmup_steps: int = 250
     max_gradient_norm: float = 1.0
-    average_decay: float = 0.999
+    average_decay: float | None = 0.999
+    layer_decay: float = 1.0
 
 
 @dataclass
@@ -59,7 +88,7 @@ class TrainState:
     Attributes:
         sam: The model being trained.
         optimizer: AdamW over its parameters.
-        average: Exponential moving average of the parameters by name: what is exported.
+        average: Exponential moving average of the parameters by name: what is exported. Empty without an average.
         seed: Of samples and prompts; together with `step` it fixes them.
         step: Steps done, over all phases.
     """
@@ -74,12 +103,10 @@ class TrainState:
 def new_state(sam: Sam, optimizer: OptimizerSettings, seed: int) -> TrainState:
     """Starts training `sam` with a fresh optimizer."""
     sam.train()
-    decayed = [p for p in sam.parameters() if p.requires_grad and p.ndim > 1]
-    others = [p for p in sam.parameters() if p.requires_grad and p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": optimizer.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups = parameter_groups(sam, optimizer.weight_decay, optimizer.layer_decay)
     adamw = torch.optim.AdamW(groups, lr=0.0, betas=optimizer.betas)
-    average = {name: parameter.detach().clone() for name, parameter in sam.named_parameters()}
-    return TrainState(sam, adamw, average, seed)
+    averaged = sam.named_parameters() if optimizer.average_decay is not None else ()
+    return TrainState(sam, adamw, {name: parameter.detach().clone() for name, parameter in averaged}, seed)
 
 
 def set_input_size(sam: Sam, size: int) -> None:
@@ -98,6 +125,7 @@ def train(
     optimizer: OptimizerSettings,
     dtype: torch.dtype = torch.float32,
     workers: int = 0,
+    group: Group = ALONE,
 ) -> Iterator[dict[str, float]]:
     """Trains through the phases, going on at the state's step.
 
@@ -107,65 +135,27 @@ def train(
         optimizer: As `state` was made with.
         dtype: Of matrix products and convolutions, under autocast.
         workers: Processes that prepare samples ahead of time; the result does not depend on their number.
+        group: Processes that train together, each on its share of a step's images.
 
     Yields:
-        Of each step: step, learning_rate, loss, and the figures of `InteractionResult`.
+        Of each step: step, learning_rate, loss, and the figures of `InteractionResult`, means over all images.
     """
     begun = 0
     for phase in phases:
         if state.step < begun + phase.steps:
             set_input_size(state.sam, phase.input_size)
-            for samples in _batches(phase, state.seed, state.step, begun + phase.steps, workers):
-                yield _step(state, phase, begun, optimizer, samples, dtype)
+            for samples in batches(phase, state.seed, state.step, begun + phase.steps, workers, group):
+                yield _step(state, phase, begun, optimizer, samples, dtype, group)
         begun += phase.steps
 
 
-class _Samples(Dataset[Prepared]):
-    """Prepared samples by number, so that a worker process can make them ahead of time."""
-
-    def __init__(self, phase: Phase, seed: int, first: int, end: int) -> None:
-        self.phase, self.seed, self.first, self.end = phase, seed, first, end
-
-    def __len__(self) -> int:
-        return (self.end - self.first) * self.phase.images
-
-    def __getitem__(self, index: int) -> Prepared:
-        number = self.first * self.phase.images + index
-        for attempt in range(100):
-            seed = (self.seed, number, attempt)
-            rng = np.random.default_rng((*seed, 4))
-            scene = self.phase.source.sample(seed)
-            prepared = prepare_sample(scene, self.phase.input_size, rng, self.phase.augment)
-            if prepared is not None:
-                return prepared
-        raise AssertionError("a hundred samples in a row had no mask")
-
-
-def _batches(phase: Phase, seed: int, first: int, end: int, workers: int) -> Iterator[list[Prepared]]:
-    loader: DataLoader[Prepared] = DataLoader(
-        _Samples(phase, seed, first, end),
-        batch_size=phase.images,
-        num_workers=workers,
-        collate_fn=list,
-        worker_init_fn=_quieten,
-        # Forked, OpenCV and OpenMP would wait for threads that the child does not have.
-        multiprocessing_context="spawn" if workers else None,
-    )
-    return iter(loader)
-
-
-def _quieten(_worker: int) -> None:
-    import cv2
-
-    cv2.setNumThreads(1)
-
-
 def learning_rate_at(step: int, phase: Phase, begun: int, optimizer: OptimizerSettings) -> float:
-    """Linear warm-up over the first steps of all, then a cosine from the phase's rate to its final share."""
+    """Linear warm-up over the first steps of all, a cosine from the phase's rate to its final share, and its decays."""
     warm = min(1.0, (step + 1) / optimizer.warmup_steps)
     progress = (step - begun) / max(1, phase.steps)
     share = phase.final_share + (1 - phase.final_share) * 0.5 * (1 + np.cos(np.pi * progress))
-    return float(phase.learning_rate * warm * share)
+    decays = sum(step - begun >= start for start in phase.decay_at)
+    return float(phase.learning_rate * warm * share * STEP_DECAY**decays)
 
 
 def _step(
@@ -175,31 +165,74 @@ def _step(
     optimizer: OptimizerSettings,
     samples: list[Prepared],
     dtype: torch.dtype,
+    group: Group,
 ) -> dict[str, float]:
-    rng = np.random.default_rng((state.seed, state.step, 1))
     rate = learning_rate_at(state.step, phase, begun, optimizer)
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
+    for parameters in state.optimizer.param_groups:
+        parameters["lr"] = rate * parameters.get(RATE_SHARE, 1.0)
     state.optimizer.zero_grad(set_to_none=True)
-    device = state.sam.device
-    images = torch.stack([sample.image for sample in samples]).to(device)
-    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        embeddings = state.sam.image_encoder(images)
-    settings = phase.interaction
     if state.step % phase.correct_every:
-        settings = InteractionSettings(settings.prompts, settings.box_share, 0, 0, settings.nested)
-    results = [
-        interact(state.sam, embeddings[i : i + 1].float(), sample, settings, rng, dtype)
-        for i, sample in enumerate(samples)
-    ]
-    loss = torch.stack([result.loss for result in results]).mean()
-    loss.backward()
+        phase = replace(phase, interaction=replace(phase.interaction, corrections=0, repeats=0))
+    shared = np.random.default_rng((state.seed, state.step, 1))
+    results: list[InteractionResult] = []
+    piece = len(samples) // phase.accumulate
+    for first in range(0, len(samples), piece):
+        numbers = [group.rank * len(samples) + index for index in range(first, first + piece)]
+        chances = [
+            np.random.default_rng((state.seed, state.step, 1, n)) if phase.independent_images else shared
+            for n in numbers
+        ]
+        results += _backpropagate(state, phase, samples[first : first + piece], numbers, chances, dtype)
+    group.sum_gradients(state.sam.parameters())
     torch.nn.utils.clip_grad_norm_(state.sam.parameters(), optimizer.max_gradient_norm)
     state.optimizer.step()
-    _update_average(state, optimizer.average_decay)
+    if optimizer.average_decay is not None:
+        _update_average(state, optimizer.average_decay)
     state.step += 1
+    loss = torch.stack([result.loss.detach() for result in results]).mean()
     figures = {key: float(np.mean([result.figures[key] for result in results])) for key in results[0].figures}
-    return {"step": float(state.step), "learning_rate": rate, "loss": float(loss.detach()), **figures}
+    figures = group.mean({"loss": float(loss), **figures}, state.sam.device)
+    return {"step": float(state.step), "learning_rate": rate, **figures}
+
+
+def _backpropagate(
+    state: TrainState,
+    phase: Phase,
+    samples: list[Prepared],
+    numbers: list[int],
+    chances: list[np.random.Generator],
+    dtype: torch.dtype,
+) -> list[InteractionResult]:
+    """Adds a piece's share to the gradient of the step; `numbers` tell its images apart within the step."""
+    sam, device = state.sam, state.sam.device
+    images = torch.stack([sample.image for sample in samples]).to(device)
+    draws = [np.random.default_rng((state.seed, state.step, 5, number)) for number in numbers]
+    dropping = drop_path(sam.image_encoder, phase.drop_path, draws) if phase.drop_path else nullcontext()
+    with dropping, torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        embeddings = sam.image_encoder(images)
+    if not phase.independent_images:
+        results = [
+            interact(sam, embeddings[i : i + 1].float(), sample, phase.interaction, chance, dtype)
+            for i, (sample, chance) in enumerate(zip(samples, chances, strict=True))
+        ]
+        share = len(samples) / phase.images
+        (torch.stack([result.loss for result in results]).mean() * share).backward()
+        return results
+    leaf = embeddings.detach().float().requires_grad_()
+    results = [
+        interact(
+            sam,
+            leaf[i : i + 1],
+            sample,
+            phase.interaction,
+            chance,
+            dtype,
+            lambda loss: (loss / phase.images).backward(),
+        )
+        for i, (sample, chance) in enumerate(zip(samples, chances, strict=True))
+    ]
+    embeddings.backward(leaf.grad.to(embeddings.dtype))
+    return results
 
 
 def _update_average(state: TrainState, highest_decay: float) -> None:

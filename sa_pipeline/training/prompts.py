@@ -47,6 +47,7 @@ def sample_first_prompts(
     count: int,
     box_share: float,
     nested: bool,
+    distinct: bool = False,
 ) -> FirstPrompts:
     """Chooses masks at random and prompts for them.
 
@@ -57,11 +58,13 @@ def sample_first_prompts(
         count: Number of prompts.
         box_share: Share of prompts that are boxes instead of clicks; the paper's is a half.
         nested: Whether a click is supervised with up to three masks under it instead of one.
+        distinct: Whether no mask is chosen twice and their areas do not matter; N prompts at most.
     """
     # By the root of the area: uniformly, small masks would be most of the prompts and drown the gradient.
     areas = masks.sum(axis=(1, 2))
-    chances = weights * np.sqrt(areas)
-    drawn = rng.choice(len(masks), size=count, p=chances / chances.sum())
+    chances = weights.astype(np.float64) if distinct else weights * np.sqrt(areas)
+    count = min(count, len(masks)) if distinct else count
+    drawn = rng.choice(len(masks), size=count, replace=not distinct, p=chances / chances.sum())
     clicks = count - int(rng.binomial(count, box_share))
     points = np.array([random_pixel(rng, masks[index]) for index in drawn[:clicks]], np.float32).reshape(-1, 2)
     columns, rows = points.astype(np.int64).T
