@@ -212,6 +212,42 @@ def evaluate(
 
 
 @app.command()
+def train(
+    source: Annotated[
+        str,
+        typer.Argument(help="SA-1B tar or folder of tars; with --references, folder of images; or `drawn`: scenes."),
+    ],
+    output: Annotated[Path, typer.Option(help="Folder of the weights and the log; a later call goes on with it.")],
+    references: Annotated[
+        Path | None, typer.Option(help="COCO's instance file, or a folder of label maps (BSDS500's .mat, or .png).")
+    ] = None,
+    checkpoint: CheckpointOption = None,
+    preset_name: Annotated[str, typer.Option("--preset", help="retrain, paper or automatic.")] = "retrain",
+    steps: Annotated[int | None, typer.Option(help="Gradient steps; default: the preset's.")] = None,
+    images: Annotated[int | None, typer.Option(help="Images a step; default: the preset's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of all chance in it.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="Any setting of docs/training.md, such as corrections=3.")
+    ] = None,
+) -> None:
+    """Trains a model on masks.
+
+    Example: sa-pipeline train masks/sa1b_export --checkpoint vit_b --output round_1 --steps 1000
+    """
+    from sa_pipeline.shell_training import run_training, training_settings
+
+    settings = training_settings(preset_name, setting or [], {"steps": steps, "images": images, "seed": seed})
+    outcome = run_training(source, references, checkpoint or "tiny", settings, output, TerminalProgress())
+    if int(os.environ.get("RANK", "0")):
+        return
+    if not outcome.finished:
+        console.print(f"\nStopped after step {outcome.step} of {settings.steps}; the same command goes on from there.")
+        raise typer.Exit(INTERRUPTED)
+    console.print(f"{outcome.step} steps done; weights: {outcome.weights}", soft_wrap=True)
+    console.print(f"To use them by name: sa-pipeline checkpoints add NAME {outcome.weights}", soft_wrap=True)
+
+
+@app.command()
 def doctor(home: HomeOption = None) -> None:
     """Says what is installed and what works.
 
