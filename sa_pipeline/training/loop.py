@@ -1,7 +1,7 @@
 """The training loop: samples in, gradient steps, checkpoints that continue bit for bit."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from sa_pipeline.training.distributed import ALONE, Group
 from sa_pipeline.training.drop_path import drop_path
 from sa_pipeline.training.interaction import InteractionResult, InteractionSettings, interact
 from sa_pipeline.training.parameter_groups import RATE_SHARE, parameter_groups
+from sa_pipeline.training.recomputing import recomputed
 from sa_pipeline.training.samples import Prepared, SampleSource
 
 STEP_DECAY = 0.1
@@ -42,6 +43,7 @@ class Phase:
         independent_images: Whether each image's prompts have a source of chance of their own, so that they are the
             same however images are spread over processes, and each round is backpropagated at once, so that memory
             is that of one round. Otherwise all images of a step share one, and all rounds are backpropagated together.
+        recompute: Whether activations within a ViT encoder's blocks are computed twice instead of kept.
     """
 
     steps: int
@@ -58,6 +60,7 @@ class Phase:
     accumulate: int = 1
     drop_path: float = 0.0
     independent_images: bool = False
+    recompute: bool = False
 
 
 @dataclass(frozen=True)
@@ -206,32 +209,53 @@ def _backpropagate(
     """Adds a piece's share to the gradient of the step; `numbers` tell its images apart within the step."""
     sam, device = state.sam, state.sam.device
     images = torch.stack([sample.image for sample in samples]).to(device)
-    draws = [np.random.default_rng((state.seed, state.step, 5, number)) for number in numbers]
-    dropping = drop_path(sam.image_encoder, phase.drop_path, draws) if phase.drop_path else nullcontext()
-    with dropping, torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        embeddings = sam.image_encoder(images)
-    if not phase.independent_images:
-        results = [
-            interact(sam, embeddings[i : i + 1].float(), sample, phase.interaction, chance, dtype)
-            for i, (sample, chance) in enumerate(zip(samples, chances, strict=True))
-        ]
-        share = len(samples) / phase.images
-        (torch.stack([result.loss for result in results]).mean() * share).backward()
-        return results
-    leaf = embeddings.detach().float().requires_grad_()
+    with ExitStack() as encoding:
+        if phase.drop_path:
+            draws = [np.random.default_rng((state.seed, state.step, 5, number)) for number in numbers]
+            encoding.enter_context(drop_path(sam.image_encoder, phase.drop_path, draws))
+        if phase.recompute:
+            encoding.enter_context(recomputed(sam.image_encoder))
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            embeddings = sam.image_encoder(images)
+        together = _round_by_round if phase.independent_images else _all_rounds_at_once
+        return together(sam, embeddings, phase, samples, chances, dtype)
+
+
+def _all_rounds_at_once(
+    sam: Sam,
+    embeddings: Tensor,
+    phase: Phase,
+    samples: list[Prepared],
+    chances: list[np.random.Generator],
+    dtype: torch.dtype,
+) -> list[InteractionResult]:
     results = [
-        interact(
-            sam,
-            leaf[i : i + 1],
-            sample,
-            phase.interaction,
-            chance,
-            dtype,
-            lambda loss: (loss / phase.images).backward(),
-        )
+        interact(sam, embeddings[i : i + 1].float(), sample, phase.interaction, chance, dtype)
         for i, (sample, chance) in enumerate(zip(samples, chances, strict=True))
     ]
-    embeddings.backward(leaf.grad.to(embeddings.dtype))
+    share = len(samples) / phase.images
+    (torch.stack([result.loss for result in results]).mean() * share).backward()
+    return results
+
+
+def _round_by_round(
+    sam: Sam,
+    embeddings: Tensor,
+    phase: Phase,
+    samples: list[Prepared],
+    chances: list[np.random.Generator],
+    dtype: torch.dtype,
+) -> list[InteractionResult]:
+    def backward(loss: Tensor) -> None:
+        (loss / phase.images).backward()
+
+    embeddings = embeddings.float()
+    leaf = embeddings.detach().requires_grad_()
+    results = [
+        interact(sam, leaf[i : i + 1], sample, phase.interaction, chance, dtype, backward)
+        for i, (sample, chance) in enumerate(zip(samples, chances, strict=True))
+    ]
+    torch.autograd.backward(embeddings, leaf.grad)
     return results
 
 

@@ -161,6 +161,7 @@ def _phase(settings: TrainingSettings, source: SampleSource, sam: Sam, architect
         accumulate=settings.accumulate,
         drop_path=settings.drop_path,
         independent_images=True,
+        recompute=settings.recompute,
     )
 
 

@@ -59,6 +59,9 @@ class TrainingSettings(BaseModel):
         description="of a moving average of the weights, which is what is written; None: none",
     )
     accumulate: int = Field(default=1, ge=1, description="pieces of a step; memory is that of one piece")
+    recompute: bool = Field(
+        default=False, description="activations within a ViT's blocks are computed twice instead of kept (ours)"
+    )
     input_size: int | None = Field(
         default=None, ge=32, description="px, side of the input; None: the model's own, 1024 for a ViT (App. A)"
     )

@@ -1,5 +1,6 @@
 """Drop path and layer-wise learning rates for `segment_anything`'s own ViT encoder."""
 
+from contextlib import ExitStack
 from functools import partial
 
 import numpy as np
@@ -10,6 +11,7 @@ from segment_anything.modeling import ImageEncoderViT
 from sa_pipeline.sam.tiny import build_tiny
 from sa_pipeline.training.drop_path import drop_path
 from sa_pipeline.training.parameter_groups import RATE_SHARE, parameter_groups
+from sa_pipeline.training.recomputing import recomputed
 
 
 class Holder(torch.nn.Module):
@@ -75,6 +77,27 @@ def test_the_mean_over_many_draws_keeps_the_size_of_a_branch(encoder: ImageEncod
         encoder.blocks[2].mlp.register_forward_hook(branch)
         encoder(torch.zeros(400, 3, 64, 64))
     assert seen[0] == pytest.approx(1.0, abs=0.15)
+
+
+def test_recomputed_blocks_have_the_same_gradient_with_drop_path_and_keep_fewer_numbers(encoder: ImageEncoderViT):
+    found = []
+    for less in (False, True):
+        kept: list[torch.Tensor] = []
+        encoder.zero_grad()
+        with ExitStack() as stack:
+            stack.enter_context(drop_path(encoder, 0.5, draws(7, 8)))
+            if less:
+                stack.enter_context(recomputed(encoder))
+            with torch.autograd.graph.saved_tensors_hooks(lambda t, kept=kept: kept.append(t) or t, lambda t: t):
+                output = encoder(torch.ones(2, 3, 64, 64))
+            output.square().sum().backward()
+        gradients = {name: parameter.grad.clone() for name, parameter in encoder.named_parameters()}
+        found.append((sum(t.numel() for t in kept), gradients))
+    assert "forward" not in vars(encoder.blocks[0])
+    (all_numbers, expected), (fewer_numbers, gradients) = found
+    assert fewer_numbers < 0.7 * all_numbers
+    for name, gradient in expected.items():
+        torch.testing.assert_close(gradients[name], gradient, msg=name)
 
 
 def test_each_block_learns_slower_than_the_one_after_it(encoder: ImageEncoderViT):
