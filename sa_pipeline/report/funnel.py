@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 from sa_pipeline.artifacts import AssetName, read_header
 from sa_pipeline.dataset import Dataset
+from sa_pipeline.generation.deduplication import DuplicateRule
+from sa_pipeline.generation.verdicts import FilterRule
 
 
 def shard_counts(dataset: Dataset, shard: str) -> dict[AssetName, Counter[str]]:
@@ -20,12 +22,13 @@ def shard_counts(dataset: Dataset, shard: str) -> dict[AssetName, Counter[str]]:
 def funnel_of(counts: Mapping[AssetName, Counter[str]]) -> dict[str, int]:
     """The steps of the funnel in their order, from what the assets of one or several shards counted."""
     proposed = counts[AssetName.CANDIDATE_MASKS]
-    verdicts = (counts[AssetName.FILTERED_MASKS] + counts[AssetName.DEDUPLICATED_MASKS]).items()
+    dropped = counts[AssetName.FILTERED_MASKS] + counts[AssetName.DEDUPLICATED_MASKS]
+    rules = [f"dropped_{rule}" for rule in (*FilterRule, *DuplicateRule)]
     return {
         "proposals": proposed["proposals"],
         "below_predicted_iou_floor": proposed["below_predicted_iou_floor"],
         "below_stability_floor": proposed["below_stability_floor"],
         "candidates": proposed["candidates"],
-        **{name: count for name, count in verdicts if name.startswith("dropped_")},
+        **{rule: dropped[rule] for rule in rules if dropped[rule]},
         "exported": counts[AssetName.SA1B_EXPORT]["masks"],
     }
