@@ -15,6 +15,10 @@ from sa_pipeline.training.surfaces import finish_photo
 MAX_REGIONS = 100
 """Regions kept of one scene, those that last longest: about the number of masks SA-1B has an image."""
 
+REGION_WEIGHTS = (0.05, 0.9)
+"""Range of a region's weight. Between them it is the share of the height in the tree at which the region is merged that
+the region has lasted: near 1 for what stands out, near 0 for one of many cuts through the same thing."""
+
 INSIDE = 0.9
 """Share of a region within an object, or of an object within a region, from which one is part of the other."""
 
@@ -51,8 +55,8 @@ def compose_scene(seed: tuple[int, ...], size: tuple[int, int], library: Library
     image = finish_photo(canvas, rng, 0.5)
     known = [largest_component(mask.astype(np.uint8)) for mask in known]
     known = [mask for mask in known if MIN_VISIBLE_FRACTION < float(mask.mean()) < MAX_VISIBLE_FRACTION]
-    regions = _compatible_regions(build_region_tree(image), known)
-    weights = np.concatenate([np.ones(len(known)), np.full(len(regions), 0.5)])
+    regions, weights = _compatible_regions(build_region_tree(image), known)
+    weights = np.concatenate([np.ones(len(known)), weights])
     return Scene(image, np.stack([*known, *regions]), weights.astype(np.float32))
 
 
@@ -126,8 +130,10 @@ def _paste(
     known.append(mask)
 
 
-def _compatible_regions(tree: RegionTree, known: list[npt.NDArray[np.bool_]]) -> list[npt.NDArray[np.bool_]]:
-    """Masks of the longest-lasting regions that are neither a known object already nor cut through one."""
+def _compatible_regions(
+    tree: RegionTree, known: list[npt.NDArray[np.bool_]]
+) -> tuple[list[npt.NDArray[np.bool_]], npt.NDArray[np.float64]]:
+    """Masks and weights of the longest-lasting regions that are neither a known object already nor cut through one."""
     superpixels = tree.members.shape[1]
     flat = tree.superpixels.ravel()
     fits = (tree.areas > MIN_VISIBLE_FRACTION * flat.size) & (tree.areas < MAX_VISIBLE_FRACTION * flat.size)
@@ -137,4 +143,5 @@ def _compatible_regions(tree: RegionTree, known: list[npt.NDArray[np.bool_]]) ->
         fits &= (of_region < 1 - INSIDE) | (of_region > INSIDE) | (of_object > INSIDE)
         fits &= common < 0.75 * (tree.areas + mask.sum() - common)
     order = np.argsort(-np.where(fits, tree.lifetimes, -1.0), kind="stable")[: min(MAX_REGIONS, int(fits.sum()))]
-    return [tree.members[index][tree.superpixels] for index in order]
+    weights = np.clip(tree.lifetimes[order] / tree.ends[order], *REGION_WEIGHTS)
+    return [tree.members[index][tree.superpixels] for index in order], weights

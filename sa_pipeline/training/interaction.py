@@ -140,7 +140,8 @@ class _Dialogue:
         counts = torch.from_numpy(self.first.counts).to(self.device)
         mask_loss = lowest_loss_in_order(pairwise_mask_loss(logits, targets), counts).mean()
         allowed = torch.from_numpy(self.first.allowed).to(self.device)
-        self._lose(mask_loss, functional.mse_loss(predicted_iou, iou_with_best(logits, self.low_masks, allowed)))
+        wanted = iou_with_best(logits, self.low_masks, allowed, self.sample.weights.to(self.device))
+        self._lose(mask_loss, functional.mse_loss(predicted_iou, wanted))
         reached = iou_with_best(logits, self.low_masks, self.own)
         self.click_iou = float(reached.amax(dim=1).mean())
         ranked_by = predicted_iou.detach() if self.settings.trust_predicted_iou else reached

@@ -60,13 +60,15 @@ def lowest_loss_in_order(losses: Tensor, counts: Tensor) -> Tensor:
     return result
 
 
-def iou_with_best(logits: Tensor, masks: Tensor, allowed: Tensor) -> Tensor:
+def iou_with_best(logits: Tensor, masks: Tensor, allowed: Tensor, weights: Tensor | None = None) -> Tensor:
     """IoU of every output with the best-matching mask that its prompt may mean.
 
     Args:
         logits: (K, M, h, w); above 0 counts as mask.
         masks: (N, h, w) of 0 and 1, all masks of the image.
         allowed: (K, N) bool, which masks each prompt may mean.
+        weights: (N,), 0 to 1, how sure it is that each mask is one that a person would draw; IoUs are multiplied
+            by them. None for masks that all are.
 
     Returns:
         (K, M) without gradient: what the IoU head has to predict.
@@ -77,4 +79,6 @@ def iou_with_best(logits: Tensor, masks: Tensor, allowed: Tensor) -> Tensor:
         overlap = predicted @ truth.T
         union = predicted.sum(-1, keepdim=True) + truth.sum(-1) - overlap
         iou = overlap / union.clamp(min=1.0)
+        if weights is not None:
+            iou = iou * weights
         return iou.masked_fill(~allowed[:, None, :], 0.0).amax(dim=-1)

@@ -31,12 +31,14 @@ class RegionTree:
         members: (N, S) bool, the superpixels of each region; the first S regions are the superpixels themselves.
         areas: (N,) float64 in px.
         lifetimes: (N,) float64, how much the merging distance grows between a region's making and its end; at least 0.
+        ends: (N,) float64, the distance at which a region is merged into another one.
     """
 
     superpixels: npt.NDArray[np.int32]
     members: npt.NDArray[np.bool_]
     areas: npt.NDArray[np.float64]
     lifetimes: npt.NDArray[np.float64]
+    ends: npt.NDArray[np.float64]
 
 
 def build_region_tree(image: npt.NDArray[np.uint8], superpixels: int = 700) -> RegionTree:
@@ -160,7 +162,8 @@ class _Merging:
                 heapq.heappush(queue, (self.distance(made, other), made, other))
             made += 1
         ends = np.where(parents >= 0, heights[parents], height)
-        return RegionTree(self.labels, members[:made], self.area[:made], np.maximum(ends - heights, 0.0)[:made])
+        lifetimes = np.maximum(ends - heights, 0.0)
+        return RegionTree(self.labels, members[:made], self.area[:made], lifetimes[:made], ends[:made])
 
     def _merge(self, a: int, b: int, made: int) -> list[int]:
         for sums in (self.area, self.colour, self.texture, self.histogram):

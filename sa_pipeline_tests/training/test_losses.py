@@ -51,3 +51,10 @@ def test_the_iou_to_predict_is_that_of_the_best_mask_the_prompt_may_mean():
     only_first = iou_with_best(logits, masks, torch.tensor([[True, False]]))
     assert both.tolist() == [[1.0, 1.0]]
     assert only_first.tolist() == [[1.0, 0.5]]
+
+
+def test_a_mask_that_is_only_perhaps_one_counts_for_less():
+    masks = torch.stack([TARGET, torch.ones(2, 2)])
+    logits = torch.stack([CERTAIN, torch.ones(2, 2)])[None]
+    weighed = iou_with_best(logits, masks, torch.tensor([[True, True]]), torch.tensor([1.0, 0.2]))
+    assert weighed.tolist() == [[1.0, 0.5]]
