@@ -38,7 +38,7 @@ class DebianPackage:
     Attributes:
         path: Of the `.deb` below the mirror's root.
         sha256: Digest of the `.deb`.
-        licence: As `debian/copyright` in the package names it.
+        licence: Of the images used, as `debian/copyright` in the package names it.
         photographs: Glob patterns of photographs, matched against paths inside the package.
         cutouts: Glob patterns of objects with a transparent surrounding.
     """
@@ -70,25 +70,25 @@ PACKAGES = (
     DebianPackage(
         "pool/main/l/lomiri-wallpapers/lomiri-wallpapers-20.04_20.04.0-2_all.deb",
         "d44e89b8473aafe64a5b678f014862dc31335aaaf18665c544d985d854f1a709",
-        "CC-BY-SA-4.0, CC-BY-4.0",
+        "CC-BY-SA-3.0",
         photographs=("usr/share/backgrounds/*.jpg",),
     ),
     DebianPackage(
         "pool/main/m/mate-backgrounds/mate-backgrounds_1.26.0-1_all.deb",
         "7bf4c2209f34b4f61ba6d24c8b58c28b361e82e4b943aae6d42c030169af9e04",
-        "GPL-2+, CC-BY-SA",
+        "GPL-2+",
         photographs=("usr/share/backgrounds/mate/nature/*.jpg",),
     ),
     DebianPackage(
         "pool/main/p/palapeli/palapeli-data_22.12.3-1_all.deb",
         "69a15dce2ac25ed8708ac518cd0cee5f4eb0c70ed15da2fdb8899a19ac0ee058",
-        "GPL-2+, CC-BY-SA, public domain",
+        "GPL-2+",
         photographs=("usr/share/palapeli/collection/*.jpg",),
     ),
     DebianPackage(
         "pool/main/p/plasma-workspace-wallpapers/plasma-workspace-wallpapers_5.27.5-2_all.deb",
         "32cd18b71c8c938a18b3b351f217c02ac590e323caa3cf322fbb875ce8892f8b",
-        "CC-BY-SA-4.0, LGPL-3",
+        "GPL-2+",
         photographs=(
             "usr/share/wallpapers/*/contents/images/2560x1600.*",
             "usr/share/wallpapers/*/contents/images/3200x2000.*",
@@ -130,13 +130,13 @@ class Library:
     cutouts: Sequence[npt.NDArray[np.uint8]]
 
 
-def fetch_packages(folder: Path, progress: Progress) -> None:
-    """Downloads and unpacks the images of all `PACKAGES` into `folder`; what is there already is not fetched again.
+def fetch_packages(folder: Path, progress: Progress, packages: Sequence[DebianPackage] = PACKAGES) -> None:
+    """Downloads and unpacks the images of Debian packages into `folder`; what is there already is not fetched again.
 
     Raises:
         SourceError: A package cannot be downloaded or has another digest.
     """
-    for package in progress.track(PACKAGES, description="packages with photographs", total=len(PACKAGES)):
+    for package in progress.track(packages, description="packages with photographs", total=len(packages)):
         target = folder / package.name
         if target.is_dir():
             continue
@@ -152,13 +152,13 @@ def fetch_packages(folder: Path, progress: Progress) -> None:
         archive.unlink()
 
 
-def load_library(folder: Path) -> Library:
+def load_library(folder: Path, packages: Sequence[DebianPackage] = PACKAGES) -> Library:
     """Reads what `fetch_packages` brought, and scikit-image's own photographs, in a fixed order."""
     import skimage.data
 
     photographs = [_as_rgb(np.asarray(getattr(skimage.data, name)())) for name in WHEEL_PHOTOGRAPHS]
     cutouts = []
-    for package in PACKAGES:
+    for package in packages:
         root = folder / package.name
         for path in _matching(root, package.photographs):
             image = cv2.imread(str(path), cv2.IMREAD_COLOR)
