@@ -42,7 +42,7 @@ def tiny_phases(scenes: Sequence[Path]) -> list[Phase]:
     return [
         Phase(200, 256, 8, DrawnSource(256, difficulty=0.0), clicks, learning_rate=8e-4, augment=False),
         Phase(1300, 256, 8, shards, dialogue, learning_rate=6e-4, final_share=0.6, correct_every=4),
-        Phase(550, 512, 4, shards, dialogue, learning_rate=4e-4, final_share=0.02, correct_every=4),
+        Phase(480, 512, 4, shards, dialogue, learning_rate=4e-4, final_share=0.02, correct_every=4),
     ]
 
 
