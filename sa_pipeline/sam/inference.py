@@ -6,6 +6,8 @@ import torch
 from segment_anything.modeling import Sam
 from segment_anything.utils.transforms import ResizeLongestSide
 
+from sa_pipeline.masks.enlargement import Enlargement
+
 FULL_SIZE_PIXELS_AT_ONCE = 16_000_000
 """Full-size logits that exist at one time: 64 MB of float32, whatever the image and the number of masks."""
 
@@ -111,6 +113,13 @@ def upscale_logits(sam: Sam, logits: torch.Tensor, image_size: tuple[int, int]) 
     with torch.no_grad():
         full: torch.Tensor = sam.postprocess_masks(threes, input_size, image_size)
     return full.flatten(0, 1)[: len(logits)]
+
+
+def enlargement(sam: Sam, logits_size: tuple[int, int], image_size: tuple[int, int]) -> Enlargement:
+    """The sizes that `upscale_logits` goes through; all are height before width in px."""
+    model_size = sam.image_encoder.img_size
+    input_size = _transform(sam).get_preprocess_shape(*image_size, model_size)
+    return Enlargement(logits_size, model_size, input_size, image_size)
 
 
 def _transform(sam: Sam) -> ResizeLongestSide:
