@@ -46,7 +46,7 @@ def relevant_settings(asset: AssetName, settings: PipelineSettings) -> dict[str,
         case AssetName.RAW_IMAGES:
             return settings.images.model_dump(mode="json", exclude={"images_per_shard"})
         case AssetName.IMAGE_EMBEDDINGS:
-            return settings.embeddings.model_dump(mode="json")
+            return settings.embeddings.model_dump(mode="json") | {"arithmetic": settings.arithmetic.value}
         case AssetName.CANDIDATE_MASKS:
             names = {
                 "points_per_side",
@@ -59,6 +59,7 @@ def relevant_settings(asset: AssetName, settings: PipelineSettings) -> dict[str,
             return masks.model_dump(mode="json", include=names) | {
                 "pred_iou_floor": masks.candidate_pred_iou_floor,
                 "stability_score_floor": masks.candidate_stability_score_floor,
+                "arithmetic": settings.arithmetic.value,
             }
         case AssetName.FILTERED_MASKS:
             names = {"pred_iou_thresh", "stability_score_thresh", "max_image_cover", "min_area"}

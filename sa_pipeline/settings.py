@@ -24,6 +24,19 @@ class Granularity(enum.StrEnum):
     WHOLE = "whole"
 
 
+class Arithmetic(enum.StrEnum):
+    """How the model's sums are done (docs/decisions/arithmetic.md)."""
+
+    REFERENCE = "reference"
+    """Bit for bit `segment_anything`'s results at the same `points_per_batch` and number of threads."""
+    FLOAT32 = "float32"
+    """Sums in another order: logits equal to 1e-5 of the largest."""
+    BFLOAT16 = "bfloat16"
+    """Products of 16 bits, 8 of them significant."""
+    FLOAT16 = "float16"
+    """Products of 16 bits, 11 of them significant; on a GPU only."""
+
+
 class ImageSettings(_Settings):
     """How images are read and grouped."""
 
@@ -209,6 +222,9 @@ class PipelineSettings(_Settings):
     embeddings: EmbeddingSettings = EmbeddingSettings()
     masks: MaskSettings = MaskSettings()
     quality: QualitySettings = QualitySettings()
+    arithmetic: Arithmetic = Field(
+        default=Arithmetic.FLOAT32, description="how sums are done; reference, where no bit may differ"
+    )
     checkpoint: str = Field(
         default="tiny", description="a registered name, or the path of a file in the format of segment_anything"
     )
@@ -216,7 +232,7 @@ class PipelineSettings(_Settings):
 
 PRESETS: Mapping[str, PipelineSettings] = {
     # Equal to segment_anything's own generator with its defaults.
-    "reference": PipelineSettings(embeddings=EmbeddingSettings(dtype="float32")),
+    "reference": PipelineSettings(embeddings=EmbeddingSettings(dtype="float32"), arithmetic=Arithmetic.REFERENCE),
     # The fully automatic stage as the paper ran it (§4, Appendix B; released crop_box values for the crops).
     "sa1b": PipelineSettings(
         masks=MaskSettings(

@@ -14,9 +14,10 @@ from sa_pipeline.generation.stable_masks import StableMasks, measure_stable_mask
 from sa_pipeline.masks.boxes import xyxy_to_xywh
 from sa_pipeline.masks.crops import Crop, generate_crops
 from sa_pipeline.masks.point_grids import build_point_grid, points_per_side_of_layer
-from sa_pipeline.sam.inference import decode_points, encode_image
+from sa_pipeline.sam.inference import encode_image
+from sa_pipeline.sam.point_decoding import PointDecoder, compute_dtype, open_decoder
 from sa_pipeline.schemas import CANDIDATE_MASKS
-from sa_pipeline.settings import MAX_PROPOSALS_PER_IMAGE, Granularity, MaskSettings
+from sa_pipeline.settings import MAX_PROPOSALS_PER_IMAGE, Arithmetic, Granularity, MaskSettings
 
 GRANULARITIES = tuple(Granularity)
 
@@ -39,6 +40,7 @@ def propose_masks(
     sam: Sam,
     settings: MaskSettings,
     *,
+    arithmetic: Arithmetic = Arithmetic.REFERENCE,
     image_id: int = 0,
     embedding: torch.Tensor | None = None,
 ) -> Proposals:
@@ -48,6 +50,7 @@ def propose_masks(
         image: (H, W, 3) uint8 RGB.
         sam: The model.
         settings: Grid, crops, floors.
+        arithmetic: How the model's sums are done.
         image_id: Goes into the ids of the masks.
         embedding: (1, C, h, w) of the full image, if it was computed before. Crops are always encoded here.
 
@@ -57,14 +60,16 @@ def propose_masks(
     counts: Counter[str] = Counter(proposals=0, below_predicted_iou_floor=0, below_stability_floor=0, candidates=0)
     tables = [CANDIDATE_MASKS.empty_table()]
     first_proposal = 0
+    dtype = compute_dtype(sam, arithmetic)
     for crop in generate_crops(image.shape[:2], settings.crop_n_layers, settings.crop_overlap_ratio):
         x0, y0, x1, y1 = crop.box
         pixels = image[y0:y1, x0:x1]
         known = embedding if crop.layer == 0 else None
-        crop_embedding = encode_image(sam, pixels) if known is None else known.to(sam.device, torch.float32)
+        crop_embedding = encode_image(sam, pixels, dtype) if known is None else known.to(sam.device, torch.float32)
+        decoder = open_decoder(sam, crop_embedding, arithmetic)
         for points in _point_batches(crop, settings):
             batch = _Batch(image_id, image.shape[:2], crop, points, first_proposal)
-            tables.append(_propose_batch(sam, crop_embedding, batch, settings, counts))
+            tables.append(_propose_batch(sam, decoder, batch, settings, counts))
             first_proposal += len(points) * len(GRANULARITIES)
     return Proposals(pa.concat_tables(tables), counts)
 
@@ -88,20 +93,16 @@ def _point_batches(crop: Crop, settings: MaskSettings) -> Iterator[npt.NDArray[n
 
 
 def _propose_batch(
-    sam: Sam, embedding: torch.Tensor, batch: _Batch, settings: MaskSettings, counts: Counter[str]
+    sam: Sam, decoder: PointDecoder, batch: _Batch, settings: MaskSettings, counts: Counter[str]
 ) -> pa.Table:
-    logits, predicted_iou = decode_points(sam, embedding, batch.points, batch.crop.size)
-    logits, predicted_iou = logits.flatten(0, 1), predicted_iou.flatten(0, 1)
-    counts["proposals"] += len(predicted_iou)
-    floor = settings.candidate_pred_iou_floor
-    confident = predicted_iou > floor if floor > 0 else torch.ones_like(predicted_iou, dtype=torch.bool)
-    indices = confident.nonzero()[:, 0]
-    counts["below_predicted_iou_floor"] += len(predicted_iou) - len(indices)
-    stable = measure_stable_masks(sam, logits[indices], batch.crop, batch.image_size, settings)
-    counts["below_stability_floor"] += len(indices) - len(stable.indices)
+    decoded = decoder.decode(batch.points, batch.crop.size, settings.candidate_pred_iou_floor)
+    stable = measure_stable_masks(sam, decoded.logits, batch.crop, batch.image_size, settings)
+    counts["proposals"] += len(decoded.predicted_iou)
+    counts["below_predicted_iou_floor"] += len(decoded.predicted_iou) - len(decoded.confident)
+    counts["below_stability_floor"] += len(decoded.confident) - len(stable.indices)
     counts["candidates"] += len(stable.indices)
-    survivors = indices.cpu().numpy()[stable.indices]
-    return _to_table(stable, survivors, predicted_iou.cpu().numpy()[survivors], batch)
+    survivors = decoded.confident.cpu().numpy()[stable.indices]
+    return _to_table(stable, survivors, decoded.predicted_iou.cpu().numpy()[survivors], batch)
 
 
 def _to_table(

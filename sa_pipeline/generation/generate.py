@@ -9,7 +9,7 @@ from segment_anything.modeling import Sam
 from sa_pipeline.generation.candidates import propose_masks
 from sa_pipeline.generation.deduplication import deduplicate_masks, exported_rows
 from sa_pipeline.generation.verdicts import judge_candidates
-from sa_pipeline.settings import MaskSettings
+from sa_pipeline.settings import Arithmetic, MaskSettings
 
 
 class Segmentation(TypedDict):
@@ -31,25 +31,33 @@ class Annotation(TypedDict):
     crop_box: list[int]
 
 
-def generate_masks(image: npt.NDArray[np.uint8], sam: Sam, settings: MaskSettings | None = None) -> list[Annotation]:
+def generate_masks(
+    image: npt.NDArray[np.uint8],
+    sam: Sam,
+    settings: MaskSettings | None = None,
+    *,
+    arithmetic: Arithmetic | str = Arithmetic.REFERENCE,
+) -> list[Annotation]:
     """Segments everything in an image (paper §4, "Fully automatic stage").
 
     With settings of the same names and values it returns what
     `segment_anything.SamAutomaticMaskGenerator(..., output_mode="coco_rle").generate` returns, mask for mask and in
-    the same order.
+    the same order; with another arithmetic than `reference`, masks differ within its rounding.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         sam: Any `Sam` model, such as `load_checkpoint` returns.
         settings: Defaults are the official generator's.
+        arithmetic: `reference`, `float32`, `bfloat16` or, on a GPU, `float16`.
 
     Raises:
-        ValueError: The image is not (H, W, 3) uint8.
+        ValueError: The image is not (H, W, 3) uint8, or there is no such arithmetic.
+        SettingsError: The arithmetic is float16 and the model is not on a GPU.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"image: expected (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}.")
     settings = settings or MaskSettings()
-    candidates = propose_masks(image, sam, settings).candidates
+    candidates = propose_masks(image, sam, settings, arithmetic=Arithmetic(arithmetic)).candidates
     masks = deduplicate_masks(candidates, judge_candidates(candidates, settings), settings)
     return [_to_annotation(row) for row in exported_rows(masks)]
 

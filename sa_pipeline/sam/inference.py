@@ -1,4 +1,4 @@
-"""Calls of a `Sam` model: an image to its embedding, points to low-resolution logits, logits to full size."""
+"""Calls of a `Sam` model: an image to its embedding, points to theirs, logits to full size."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,50 +12,42 @@ FULL_SIZE_PIXELS_AT_ONCE = 16_000_000
 """Full-size logits that exist at one time: 64 MB of float32, whatever the image and the number of masks."""
 
 
-def encode_image(sam: Sam, image: npt.NDArray[np.uint8]) -> torch.Tensor:
+def encode_image(sam: Sam, image: npt.NDArray[np.uint8], dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """Runs the image encoder.
 
     Args:
         sam: The model.
         image: (H, W, 3) uint8 RGB.
+        dtype: With one of 16 bits, products are done in it.
 
     Returns:
         (1, C, h, w) float32 on the model's device.
     """
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast(sam.device.type, dtype, enabled=dtype != torch.float32):
         resized = _transform(sam).apply_image(image)
         batch = torch.as_tensor(resized, device=sam.device).permute(2, 0, 1).contiguous()[None]
         embedding: torch.Tensor = sam.image_encoder(sam.preprocess(batch))
-    return embedding
+    return embedding.float()
 
 
-def decode_points(
-    sam: Sam, embedding: torch.Tensor, points: npt.NDArray[np.float64], image_size: tuple[int, int]
+def embed_points(
+    sam: Sam, points: npt.NDArray[np.float64], image_size: tuple[int, int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Runs prompt encoder and mask decoder on foreground points, each a prompt of its own.
+    """Runs the prompt encoder on foreground points, each a prompt of its own.
 
     Args:
         sam: The model.
-        embedding: (1, C, h, w) of the image.
         points: (N, 2) float64 XY, px of the image.
         image_size: Height and width of the image in px.
 
     Returns:
-        Low-resolution logits (N, 3, 4h, 4w) float32 and predicted IoU (N, 3) float32; the three masks are subpart,
-        part and whole (paper §3, "Resolving ambiguity").
+        Sparse embeddings (N, 2, C), of the point and of the padding, and dense ones (N, C, h, w), both float32.
     """
+    coordinates = torch.as_tensor(_transform(sam).apply_coords(points, image_size), device=sam.device)
+    labels = torch.ones(len(points), dtype=torch.int, device=sam.device)
     with torch.no_grad():
-        coordinates = torch.as_tensor(_transform(sam).apply_coords(points, image_size), device=sam.device)
-        labels = torch.ones(len(points), dtype=torch.int, device=sam.device)
         sparse, dense = sam.prompt_encoder(points=(coordinates[:, None, :], labels[:, None]), boxes=None, masks=None)
-        logits, predicted_iou = sam.mask_decoder(
-            image_embeddings=embedding,
-            image_pe=sam.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=True,
-        )
-    return logits, predicted_iou
+    return sparse, dense
 
 
 def decode_clicks(

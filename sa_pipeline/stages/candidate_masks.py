@@ -63,7 +63,15 @@ def make_candidate_masks(
 
 
 def _propose(image: ShardImage, embedding: torch.Tensor, dataset: Dataset, model: LoadedModel) -> Proposals:
-    return propose_masks(image.pixels, model.sam, dataset.settings.masks, image_id=image.image_id, embedding=embedding)
+    settings = dataset.settings
+    return propose_masks(
+        image.pixels,
+        model.sam,
+        settings.masks,
+        arithmetic=settings.arithmetic,
+        image_id=image.image_id,
+        embedding=embedding,
+    )
 
 
 class _Parts:

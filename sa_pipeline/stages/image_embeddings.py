@@ -7,6 +7,7 @@ from sa_pipeline.dataset import Dataset
 from sa_pipeline.progress import Progress, SilentProgress
 from sa_pipeline.provenance import expected_header
 from sa_pipeline.sam.inference import encode_image
+from sa_pipeline.sam.point_decoding import compute_dtype
 from sa_pipeline.sam.registry import LoadedModel
 from sa_pipeline.stages.embeddings_file import writing_embeddings
 from sa_pipeline.stages.result import StageResult, make_unless_fresh
@@ -25,6 +26,7 @@ def make_image_embeddings(
         StorageError: The file cannot be written.
     """
     dtype = getattr(torch, dataset.settings.embeddings.dtype)
+    arithmetic = compute_dtype(model.sam, dataset.settings.arithmetic)
 
     def make(header: ArtifactHeader) -> None:
         images = (progress or SilentProgress()).track(
@@ -34,7 +36,7 @@ def make_image_embeddings(
         )
         with writing_embeddings(dataset.storage, header) as writer:
             for image in images:
-                writer.write(image.image_id, encode_image(model.sam, image.pixels)[0].to(dtype))
+                writer.write(image.image_id, encode_image(model.sam, image.pixels, arithmetic)[0].to(dtype))
 
     expected = expected_header(dataset, AssetName.IMAGE_EMBEDDINGS, shard, model.ref)
     return make_unless_fresh(dataset.storage, expected, make)
