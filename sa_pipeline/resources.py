@@ -4,6 +4,7 @@ import functools
 
 import dagster as dg
 
+from sa_pipeline.allocator import keep_freed_memory
 from sa_pipeline.artifacts import CheckpointRef
 from sa_pipeline.dataset import Dataset, open_dataset
 from sa_pipeline.sam.registry import LoadedModel, checkpoint_ref, load_model
@@ -30,4 +31,5 @@ class DatasetResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 @functools.lru_cache(maxsize=1)
 def _model(name: str, _digest: str) -> LoadedModel:
+    keep_freed_memory()
     return load_model(name)

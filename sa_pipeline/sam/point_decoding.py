@@ -143,14 +143,14 @@ class SharedDecoder:
         predicted_iou = self._work.score(tokens)
         scores = predicted_iou.flatten()
         confident = _above(scores, pred_iou_floor)
-        prompts = torch.div(confident, predicted_iou.shape[1], rounding_mode="floor")
-        wanted = prompts.unique()
-        logits = []
+        proposals = predicted_iou.shape[1]
+        wanted, rows = torch.div(confident, proposals, rounding_mode="floor").unique(return_inverse=True)
+        logits = [scores.new_zeros(0, *self._work.logits_size)]
         for some in wanted.split(self._drawn_at_once or max(1, len(wanted))):
-            masks = confident[(prompts >= some[0]) & (prompts <= some[-1])] if len(some) else confident
-            drawn = self._work.draw(tokens[some], image[some])
-            rows = torch.searchsorted(some, torch.div(masks, predicted_iou.shape[1], rounding_mode="floor"))
-            logits.append(drawn[rows, masks % predicted_iou.shape[1]])
+            if len(some):
+                drawn = self._work.draw(tokens[some], image[some])
+                mine = (wanted[rows] >= some[0]) & (wanted[rows] <= some[-1])
+                logits.append(drawn[rows[mine] - rows[mine][0], confident[mine] % proposals])
         return DecodedPoints(scores, confident, torch.cat(logits))
 
 
@@ -200,10 +200,12 @@ class GuardedDecoder:
             predicted_iou = self._work.score(tokens)
             scores = predicted_iou.flatten()
             confident = _above(scores, pred_iou_floor)
-            prompts = torch.div(confident, predicted_iou.shape[1], rounding_mode="floor")
-            wanted, rows = prompts.unique(return_inverse=True)
+            proposals = predicted_iou.shape[1]
+            wanted, rows = torch.div(confident, proposals, rounding_mode="floor").unique(return_inverse=True)
+            if len(wanted) == 0:
+                return DecodedPoints(scores, confident, scores.new_zeros(0, *self._work.logits_size))
             drawn = self._work.draw(tokens, image, wanted)
-        return DecodedPoints(scores, confident, drawn[rows, confident % predicted_iou.shape[1]])
+        return DecodedPoints(scores, confident, drawn[rows, confident % proposals])
 
 
 def _above(scores: torch.Tensor, floor: float) -> torch.Tensor:

@@ -33,6 +33,11 @@ class ReferenceOrder:
         self._values = _heads(reading, reading.v_proj(self.image))
         self._queries = _heads(writing, writing.q_proj(located))
 
+    @property
+    def logits_size(self) -> tuple[int, int]:
+        """Height and width of the logits: four times the embedding's."""
+        return 4 * self.grid[0], 4 * self.grid[1]
+
     def attend(self, sparse: Tensor) -> tuple[Tensor, Tensor]:
         """Runs the transformer: sparse prompt embeddings (B, P, C) -> tokens (B, T, C) and image tokens (B, N, C)."""
         decoder, transformer = self.decoder, self.decoder.transformer

@@ -41,6 +41,11 @@ class SharedWork:
         self._writings = [_Writing(layer.cross_attn_image_to_token, self.position) for layer in others]
         self._last_reading = _FoldedReading(transformer.final_attn_token_to_image, self.position)
 
+    @property
+    def logits_size(self) -> tuple[int, int]:
+        """Height and width of the logits: four times the embedding's."""
+        return 4 * self.grid[0], 4 * self.grid[1]
+
     def attend(self, sparse: Tensor) -> tuple[Tensor, Tensor]:
         """Runs the transformer: sparse prompt embeddings (B, P, C) -> tokens (B, T, C) and image tokens (B, N, C)."""
         decoder, transformer = self.decoder, self.decoder.transformer

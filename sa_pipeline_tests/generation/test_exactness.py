@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
+from pycocotools import mask as coco_mask
 from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import Sam
 
 from sa_pipeline import MaskSettings, generate_masks
+from sa_pipeline.generation import stable_masks
+from sa_pipeline.masks.measurement import enlarge
+from sa_pipeline.sam.registry import LoadedModel
 from sa_pipeline.sam.tiny import build_tiny
 
 ODD = (213, 301)
@@ -93,6 +97,42 @@ def test_equals_the_official_generator(random_sam: Sam, size: tuple[int, int], s
     ours = generate_masks(image, random_sam, settings)
     assert len(official) > 1
     np.testing.assert_equal(ours, official)
+
+
+BUILT_IN = {"points_per_side": 8, "pred_iou_thresh": 0.25, "stability_score_thresh": 0.4, "crop_n_layers": 1}
+
+
+def test_the_built_in_checkpoint_gives_the_official_generators_masks(tiny: LoadedModel) -> None:
+    image = crop_of(skimage.data.astronaut(), ODD)
+    official = SamAutomaticMaskGenerator(tiny.sam, output_mode="coco_rle", **BUILT_IN).generate(image)
+    assert len(official) > 5
+    np.testing.assert_equal(generate_masks(image, tiny.sam, MaskSettings(**BUILT_IN)), official)
+
+
+def test_in_float32_the_masks_differ_by_rounding_at_most(tiny: LoadedModel) -> None:
+    image, settings = crop_of(skimage.data.astronaut(), ODD), MaskSettings(**BUILT_IN)
+    reference = generate_masks(image, tiny.sam, settings)
+    ours = generate_masks(image, tiny.sam, settings, arithmetic="float32")
+    assert [annotation["point_coords"] for annotation in ours] == [each["point_coords"] for each in reference]
+    for mine, twin in zip(ours, reference, strict=True):
+        masks = [coco_mask.decode(each["segmentation"]).astype(bool) for each in (mine, twin)]
+        assert (masks[0] & masks[1]).sum() >= 0.999 * (masks[0] | masks[1]).sum()
+        assert mine["predicted_iou"] == pytest.approx(twin["predicted_iou"], abs=1e-5)
+
+
+def test_where_torch_rounds_otherwise_the_masks_are_the_same(tiny: LoadedModel, monkeypatch) -> None:
+    image, settings = crop_of(skimage.data.astronaut(), ODD), MaskSettings(**BUILT_IN)
+    expected = generate_masks(image, tiny.sam, settings)
+    monkeypatch.setattr(stable_masks, "kernel_rounds_as_torch", lambda: False)
+    np.testing.assert_equal(generate_masks(image, tiny.sam, settings), expected)
+
+
+def test_a_kernel_that_rounds_otherwise_is_found_out(monkeypatch) -> None:
+    monkeypatch.setattr(stable_masks, "enlarge", lambda logits, trial: enlarge(logits, trial) + np.float32(1e-6))
+    stable_masks.kernel_rounds_as_torch.cache_clear()
+    with pytest.warns(RuntimeWarning, match="another rounding than our kernel"):
+        assert not stable_masks.kernel_rounds_as_torch()
+    stable_masks.kernel_rounds_as_torch.cache_clear()
 
 
 ADDITIONS = {

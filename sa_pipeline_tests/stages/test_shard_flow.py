@@ -14,7 +14,7 @@ from sa_pipeline.retuning import retune, retuned_settings
 from sa_pipeline.sa1b.reader import read_tar
 from sa_pipeline.sa1b.validation import validate_tar
 from sa_pipeline.sam.registry import LoadedModel
-from sa_pipeline.settings import EmbeddingSettings, MaskSettings, PipelineSettings
+from sa_pipeline.settings import Arithmetic, EmbeddingSettings, MaskSettings, PipelineSettings
 from sa_pipeline.stages import candidate_masks as candidate_stage
 from sa_pipeline.stages.candidate_masks import make_candidate_masks
 from sa_pipeline.stages.deduplicated_masks import make_deduplicated_masks
@@ -110,6 +110,14 @@ def test_a_new_threshold_makes_the_verdicts_stale_but_not_the_candidates(made, t
     }
 
 
+def test_another_arithmetic_makes_everything_from_the_embeddings_on_stale(made, tiny) -> None:
+    settings = made.settings.model_copy(update={"arithmetic": Arithmetic.BFLOAT16})
+    changed = open_dataset(made.home, made.config.model_copy(update={"settings": settings}))
+    states = shard_freshness(changed, "000000", tiny.ref)
+    assert states.pop(AssetName.RAW_IMAGES) is Freshness.FRESH
+    assert set(states.values()) == {Freshness.STALE}
+
+
 def test_other_weights_make_everything_from_the_embeddings_on_stale(made, tiny) -> None:
     other = tiny.ref.model_copy(update={"digest": "0" * 64})
     states = shard_freshness(made, "000000", other)
@@ -172,7 +180,9 @@ def test_suppressed_masks_name_a_suppressor_that_was_kept_at_the_time(made) -> N
 
 def test_under_the_reference_preset_a_shards_masks_are_the_official_generators(photo_folder, tmp_path, tiny) -> None:
     masks = MaskSettings(points_per_side=6, pred_iou_thresh=0.2, stability_score_thresh=0.5, crop_n_layers=1)
-    settings = PipelineSettings(embeddings=EmbeddingSettings(dtype="float32"), masks=masks)
+    settings = PipelineSettings(
+        embeddings=EmbeddingSettings(dtype="float32"), masks=masks, arithmetic=Arithmetic.REFERENCE
+    )
     dataset = open_dataset(tmp_path / "exact", DatasetConfig(source=str(photo_folder), settings=settings))
     append_new_images(dataset.storage, dataset.config.source, dataset.settings.images)
     make_shard(dataset, "000000", tiny)
