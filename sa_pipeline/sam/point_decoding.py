@@ -148,7 +148,7 @@ class SharedDecoder:
         logits = [scores.new_zeros(0, *self._work.logits_size)]
         for some in wanted.split(self._drawn_at_once or max(1, len(wanted))):
             if len(some):
-                drawn = self._work.draw(tokens[some], image[some])
+                drawn = self._work.draw(tokens, image, some)
                 mine = (wanted[rows] >= some[0]) & (wanted[rows] <= some[-1])
                 logits.append(drawn[rows[mine] - rows[mine][0], confident[mine] % proposals])
         return DecodedPoints(scores, confident, torch.cat(logits))

@@ -69,8 +69,9 @@ class SharedWork:
         scores: Tensor = self.decoder.iou_prediction_head(tokens[:, 0])
         return scores[:, 1:].float()
 
-    def draw(self, tokens: Tensor, image: Tensor) -> Tensor:
-        """Tokens (B, T, C) and image tokens (B, N, C) -> logits (B, M, 4h, 4w) float32 of subpart, part and whole."""
+    def draw(self, tokens: Tensor, image: Tensor, wanted: Tensor) -> Tensor:
+        """Tokens (B, T, C), image tokens (B, N, C), prompts (K,) -> logits (K, M, 4h, 4w) float32."""
+        tokens, image = tokens[wanted], image[wanted]
         decoder = self.decoder
         count = decoder.num_mask_tokens
         hypers = [decoder.output_hypernetworks_mlps[i](tokens[:, 1 + i]) for i in range(1, count)]

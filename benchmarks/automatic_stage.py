@@ -1,0 +1,201 @@
+"""The automatic stage against `segment_anything.SamAutomaticMaskGenerator`: one process, one model, one image.
+
+    python benchmarks/automatic_stage.py                                # tiny on a photograph of 640 x 480
+    python benchmarks/automatic_stage.py --model vit_b --width 2250 --height 1500 --points-per-side 32
+
+The two are run in turn, so that whatever else the machine does hits both. Wall-clock seconds and the CPU seconds of
+all threads are told; on a machine that is shared, only the latter compare. `--keep-memory` gives both the allocator
+settings that our processes have. Peak memory is measured in a process for each.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import skimage.data
+import torch
+from pycocotools import mask as coco_mask
+from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
+from segment_anything.modeling import Sam
+from standing_in import StandIn, official_stands_in, ours_stands_in
+
+from sa_pipeline.allocator import keep_freed_memory
+from sa_pipeline.generation.generate import generate_masks
+from sa_pipeline.sam.inference import encode_image
+from sa_pipeline.sam.point_decoding import open_decoder
+from sa_pipeline.sam.registry import load_checkpoint
+from sa_pipeline.settings import Arithmetic, MaskSettings
+
+TINY_THRESHOLDS = {"pred_iou_thresh": 0.35, "stability_score_thresh": 0.5}
+
+
+class Contest:
+    """The model, the image, and the ways to make masks of it."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        torch.set_num_threads(arguments.threads)
+        if arguments.keep_memory:
+            keep_freed_memory()
+        thresholds = TINY_THRESHOLDS if arguments.model == "tiny" else {}
+        self.settings = MaskSettings(
+            points_per_side=arguments.points_per_side,
+            crop_n_layers=arguments.crop_layers,
+            crop_n_points_downscale_factor=2,
+            **thresholds,
+        )
+        self.image = _photograph(arguments.image, arguments.width, arguments.height)
+        self.sam = _model(arguments.model)
+        self.stand_in = None if arguments.model == "tiny" else StandIn(self.image.shape[:2], self.settings)
+
+    def official(self) -> list[dict[str, Any]]:
+        """The masks of the official generator."""
+        names = set(vars(SamAutomaticMaskGenerator(self.sam))) & set(MaskSettings.model_fields)
+        generator = SamAutomaticMaskGenerator(
+            self.sam,
+            output_mode="coco_rle",
+            points_per_side=self.settings.points_per_side,
+            **self.settings.model_dump(include=names),
+        )
+        if self.stand_in is None:
+            return generator.generate(self.image)
+        with official_stands_in(self.sam, self.stand_in):
+            return generator.generate(self.image)
+
+    def ours(self, arithmetic: Arithmetic) -> list[Any]:
+        """Our masks."""
+        if self.stand_in is None:
+            return generate_masks(self.image, self.sam, self.settings, arithmetic=arithmetic)
+        with ours_stands_in(self.stand_in):
+            return generate_masks(self.image, self.sam, self.settings, arithmetic=arithmetic)
+
+    def warm_up(self, arithmetics: list[Arithmetic]) -> None:
+        """Compiles what is compiled at the first call, and compares our decoder with the official one."""
+        small = np.ascontiguousarray(self.image[:96, :128])
+        embedding = encode_image(self.sam, small)
+        for arithmetic in arithmetics:
+            for count in {min(64, self.settings.points_per_side**2), 64}:
+                points = np.random.default_rng(0).uniform(0, 96, (count, 2))
+                open_decoder(self.sam, embedding, arithmetic).decode(points, (96, 128), 1e-6)
+        tiny = load_checkpoint("tiny")
+        generate_masks(small, tiny, MaskSettings(points_per_side=2, pred_iou_thresh=0, stability_score_thresh=0))
+
+
+def main() -> None:
+    """Prints one line for each way."""
+    arguments = _arguments()
+    arithmetics = [Arithmetic(name) for name in arguments.arithmetic]
+    contest = Contest(arguments)
+    if arguments.peak is not None:
+        _print_peak(contest, arguments.peak)
+        return
+    contest.warm_up(arithmetics)
+    height, width = contest.image.shape[:2]
+    print(
+        f"{arguments.model}, {width} x {height}, {contest.settings.proposals_per_image // 3} points, "
+        f"{arguments.threads} threads, torch {torch.__version__}, "
+        f"{'memory kept for both' if arguments.keep_memory else 'default allocator'}, {arguments.pairs} rounds"
+    )
+    ways: dict[str, Callable[[], list[Any]]] = {"official": contest.official}
+    ways |= {arithmetic.value: (lambda each=arithmetic: contest.ours(each)) for arithmetic in arithmetics}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    masks: dict[str, list[Any]] = {}
+    for _ in range(arguments.pairs):
+        for name, way in ways.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            masks[name] = way()
+            times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    for name in ways:
+        wall, cpu = (statistics.median(column) for column in zip(*times[name], strict=True))
+        line = f"{name:<10} {wall:8.2f} s wall {cpu:8.2f} s CPU"
+        if name != "official":
+            pairs = list(zip(times["official"], times[name], strict=True))
+            ratios = [statistics.median(theirs[i] / ours[i] for theirs, ours in pairs) for i in (0, 1)]
+            line += f"  {ratios[0]:5.1f} x wall {ratios[1]:5.1f} x CPU  {_agreement(masks[name], masks['official'])}"
+        print(line, f" peak {_peak(name)} MB above the model" if arguments.memory else "", flush=True)
+    print(f"a product of matrices in this run: {_matrix_speed():.0f} GFLOP a CPU second")
+
+
+def _agreement(ours: list[Any], official: list[Any]) -> str:
+    identical = sum(mine == theirs for mine, theirs in zip(ours, official, strict=False))
+    if identical == len(official) == len(ours):
+        return f"all {identical} masks identical, in the same order"
+    twins = {(*each["point_coords"][0], *each["crop_box"], round(each["predicted_iou"], 2)): each for each in official}
+    overlaps = []
+    for mine in ours:
+        key = (*mine["point_coords"][0], *mine["crop_box"], round(mine["predicted_iou"], 2))
+        if key in twins:
+            overlaps.append(_iou(mine, twins[key]))
+    close = sum(overlap >= 0.999 for overlap in overlaps)
+    return f"{len(ours)} masks, official {len(official)}; {len(overlaps)} twins, {close} of IoU >= 0.999, mean " + (
+        f"{np.mean(overlaps):.5f}" if overlaps else "-"
+    )
+
+
+def _iou(mine: Any, theirs: Any) -> float:
+    return float(coco_mask.iou([mine["segmentation"]], [theirs["segmentation"]], [False])[0, 0])
+
+
+def _peak(name: str) -> str:
+    command = [sys.executable, __file__, *sys.argv[1:], "--peak", name]
+    return json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout.splitlines()[-1])
+
+
+def _print_peak(contest: Contest, name: str) -> None:
+    """Peak of the resident memory during one image, above what lies there before."""
+    contest.warm_up([] if name == "official" else [Arithmetic(name)])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if name == "official":
+        contest.official()
+    else:
+        contest.ours(Arithmetic(name))
+    print(json.dumps((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024))
+
+
+def _matrix_speed() -> float:
+    a = torch.randn(2048, 2048)
+    started = time.process_time()
+    for _ in range(3):
+        a @ a
+    return 3 * 2 * 2048**3 / (time.process_time() - started) / 1e9
+
+
+def _photograph(path: Path | None, width: int, height: int) -> np.ndarray:
+    image = skimage.data.astronaut() if path is None else cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    return np.ascontiguousarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
+
+
+def _model(name: str) -> Sam:
+    if name == "tiny":
+        return load_checkpoint("tiny")
+    torch.manual_seed(0)
+    return sam_model_registry[name]().eval()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="tiny", choices=["tiny", "vit_b", "vit_l", "vit_h"])
+    parser.add_argument("--image", type=Path, help="a photograph; default: scikit-image's astronaut")
+    parser.add_argument("--width", type=int, default=640)
+    parser.add_argument("--height", type=int, default=480)
+    parser.add_argument("--points-per-side", type=int, default=16)
+    parser.add_argument("--crop-layers", type=int, default=0)
+    parser.add_argument("--arithmetic", nargs="+", default=["reference", "float32", "bfloat16"])
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--keep-memory", action="store_true")
+    parser.add_argument("--memory", action="store_true", help="also measure peak memory, in a process for each")
+    parser.add_argument("--peak", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
