@@ -1,7 +1,7 @@
 """Which of the confident masks are stable, and what is known of those once their pixels are let go.
 
-Where the kernel of `sa_pipeline.masks.measurement` rounds as the installed torch does, masks never exist at full size.
-Elsewhere torch brings a few of them at a time to full size, which is slower and says so once.
+Where the kernel of `sa_pipeline.masks.measurement` can round as the installed torch does, masks never exist at full
+size. Elsewhere torch brings a few of them at a time to full size, which is slower and says so once.
 """
 
 import functools
@@ -18,17 +18,16 @@ from torch.nn import functional
 from sa_pipeline.masks.boxes import masks_to_boxes
 from sa_pipeline.masks.crops import Crop
 from sa_pipeline.masks.enlargement import Enlargement
-from sa_pipeline.masks.measurement import Placement, enlarge, measure_masks, transitions_to_runs
+from sa_pipeline.masks.measurement import Measurements, Placement, Rounding, enlarge, measure_masks, transitions_to_runs
 from sa_pipeline.masks.rle import encode_counts
 from sa_pipeline.sam.inference import FULL_SIZE_PIXELS_AT_ONCE, enlargement, upscale_logits
 from sa_pipeline.settings import MaskSettings
 
-TRIALS = (
-    Enlargement((64, 64), 256, (256, 171), (375, 251)),
-    Enlargement((64, 64), 256, (192, 256), (90, 120)),
-    Enlargement((32, 32), 128, (128, 86), (40, 27)),
-)
-"""Sizes at which kernel and torch are compared: enlarged, made smaller, and so small that torch may differ."""
+SMALL = 128
+"""px of height and width together, up to which torch interpolates in another way than above."""
+
+TRIALS = {False: (SMALL // 2 + 1, 301), True: (SMALL // 2, 33)}
+"""Sides of squares to which torch and the kernel bring random logits: larger ones and small ones."""
 
 
 @dataclass(frozen=True)
@@ -62,46 +61,54 @@ def measure_stable_masks(
         image_size: Height and width of the full image in px.
         settings: Offset and floor of the stability score.
     """
-    if logits.device.type == "cpu" and kernel_rounds_as_torch():
-        return _measure(sam, logits, crop, image_size, settings)
-    return _measure_at_full_size(sam, logits, crop, image_size, settings)
+    sizes = enlargement(sam, (logits.shape[1], logits.shape[2]), crop.size)
+    rounding = torchs_rounding(sizes) if logits.device.type == "cpu" else None
+    if rounding is None:
+        return _measure_at_full_size(sam, logits, crop, image_size, settings)
+    measured = measure_masks(
+        logits.numpy(),
+        sizes,
+        Placement(crop.box[0], crop.box[1], image_size[0]),
+        threshold=sam.mask_threshold,
+        offset=settings.stability_score_offset,
+        rounding=rounding,
+        threads=torch.get_num_threads(),
+    )
+    return _keep_stable(measured, image_size, settings)
+
+
+def torchs_rounding(sizes: Enlargement) -> Rounding | None:
+    """How the kernel must add up to equal the installed torch in every bit; None, with a warning, if it cannot."""
+    threads = torch.get_num_threads()
+    to_input = _lines_first(threads, small=2 * sizes.model_size <= SMALL)
+    to_image = _lines_first(threads, small=sum(sizes.image_size) <= SMALL)
+    return None if to_input is None or to_image is None else Rounding(to_input, to_image)
 
 
 @functools.cache
-def kernel_rounds_as_torch() -> bool:
-    """Compares the kernel with the installed torch, bit for bit, on random logits; warns where they differ."""
-    if all(_equal(trial) for trial in TRIALS):
-        return True
+def _lines_first(threads: int, *, small: bool) -> bool | None:
+    """Compares the kernel's two ways with torch's on random logits."""
+    for lines_first in (True, False):
+        if all(_equal(side, Rounding(lines_first, lines_first)) for side in TRIALS[small]):
+            return lines_first
     warnings.warn(
-        f"torch {torch.__version__} interpolates on this machine with another rounding than our kernel; masks are "
-        "brought to full size instead: the results are the same, but this takes longer.",
+        f"torch {torch.__version__} with {threads} threads interpolates on this machine with another rounding than "
+        "our kernel; masks are brought to full size instead: the results are the same, but this takes longer.",
         RuntimeWarning,
         stacklevel=2,
     )
-    return False
+    return None
 
 
-def _equal(trial: Enlargement) -> bool:
-    generator = torch.Generator().manual_seed(0)
-    logits = 8 * torch.randn(1, 3, *trial.logits_size, generator=generator)
-    square = functional.interpolate(logits, (trial.model_size, trial.model_size), mode="bilinear", align_corners=False)
-    covered = square[..., : trial.input_size[0], : trial.input_size[1]]
-    expected = functional.interpolate(covered, trial.image_size, mode="bilinear", align_corners=False)
-    return all(np.array_equal(enlarge(logits[0, i].numpy(), trial), expected[0, i].numpy()) for i in range(3))
+def _equal(side: int, rounding: Rounding) -> bool:
+    logits = 8 * torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    expected = functional.interpolate(logits, (side, side), mode="bilinear", align_corners=False)[0]
+    sizes = Enlargement((64, 64), side, (side, side), (side, side))  # the second step changes nothing
+    return all(np.array_equal(enlarge(logits[0, i].numpy(), sizes, rounding), expected[i].numpy()) for i in range(3))
 
 
-def _measure(
-    sam: Sam, logits: torch.Tensor, crop: Crop, image_size: tuple[int, int], settings: MaskSettings
-) -> StableMasks:
+def _keep_stable(measured: Measurements, image_size: tuple[int, int], settings: MaskSettings) -> StableMasks:
     height, width = image_size
-    measured = measure_masks(
-        logits.numpy(),
-        enlargement(sam, (logits.shape[1], logits.shape[2]), crop.size),
-        Placement(crop.box[0], crop.box[1], height),
-        threshold=sam.mask_threshold,
-        offset=settings.stability_score_offset,
-        threads=torch.get_num_threads(),
-    )
     # Divided as float32, so that each score equals the official generator's to the bit.
     with np.errstate(invalid="ignore"):
         scores = np.divide(measured.areas_raised, measured.areas_lowered, dtype=np.float32)

@@ -2,7 +2,7 @@
 
 A mask's box, area, stability and run lengths are found tile by tile. A bilinear value lies between the logits around
 it, so that a tile whose logits are all above or all below the thresholds needs no evaluation; only the tiles that a
-border runs through do, and those in float32, rounded exactly as torch rounds three channels on a CPU.
+border runs through do, and those in float32, rounded exactly as torch rounds on a CPU.
 """
 
 import functools
@@ -19,6 +19,19 @@ from sa_pipeline.masks.tile_kernels import enlarge_mask, measure_batch
 
 MASKS_AT_ONCE = 8
 """Masks that a thread takes at a time."""
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """How each of the two enlargements adds four weighted values up, which decides about the last bit.
+
+    Attributes:
+        to_input: Whether the first interpolates along lines and then between them; else it adds all four in a row.
+        to_image: The same of the second.
+    """
+
+    to_input: bool = True
+    to_image: bool = True
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,7 @@ def measure_masks(
     *,
     threshold: float,
     offset: float,
+    rounding: Rounding,
     threads: int = 1,
 ) -> Measurements:
     """Measures the masks that low-resolution logits make at full size (paper §4, "stable masks").
@@ -67,15 +81,17 @@ def measure_masks(
         placement: Where the crop lies on the full image, for the run lengths.
         threshold: Logits above are foreground.
         offset: Shift of the threshold, both ways, for the stability score.
+        rounding: Which of torch's two ways either enlargement takes.
         threads: Masks are independent of each other and are spread over so many threads.
     """
     thresholds = np.array([threshold, threshold + offset, threshold - offset], np.float32)
     where = np.array([placement.x, placement.y, placement.image_height], np.int64)
     rows, columns = _flat(enlargement.rows), _flat(enlargement.columns)
+    lines_first = np.array([rounding.to_input, rounding.to_image])
 
     def measure(start: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         part = np.ascontiguousarray(logits[start : start + MASKS_AT_ONCE])
-        return measure_batch(part, rows, columns, thresholds, where)
+        return measure_batch(part, rows, columns, lines_first, thresholds, where)
 
     starts = range(0, len(logits), MASKS_AT_ONCE)
     if threads == 1 or len(starts) <= 1:
@@ -87,9 +103,10 @@ def measure_masks(
     return Measurements(numbers[:, :4], numbers[:, 4], numbers[:, 5], numbers[:, 6], transitions)
 
 
-def enlarge(logits: npt.NDArray[np.float32], enlargement: Enlargement) -> npt.NDArray[np.float32]:
+def enlarge(logits: npt.NDArray[np.float32], enlargement: Enlargement, rounding: Rounding) -> npt.NDArray[np.float32]:
     """Every value that `measure_masks` would compare: (h, w) float32 logits -> (H, W) float32."""
-    return enlarge_mask(np.ascontiguousarray(logits), _flat(enlargement.rows), _flat(enlargement.columns))
+    lines_first = np.array([rounding.to_input, rounding.to_image])
+    return enlarge_mask(np.ascontiguousarray(logits), _flat(enlargement.rows), _flat(enlargement.columns), lines_first)
 
 
 def transitions_to_runs(transitions: npt.NDArray[np.int64], pixels: int) -> npt.NDArray[np.int64]:

@@ -1,6 +1,7 @@
 """The compiled part of `measurement`: tiles of a mask evaluated, compared and read column by column.
 
-Axis tables travel as the tuple (lower, upper, weights of the first step, lower, upper, weights of the second, edges).
+Axis tables travel as the tuple (lower, upper, weights of the first step, lower, upper, weights of the second, edges);
+`lines_first` says of either step how it adds up.
 numba compiles these functions when they are first called and keeps the result for later processes.
 """
 
@@ -99,24 +100,28 @@ def _gather(line, lower, upper, left, right):
 
 
 @_compiled
-def _blend(pairs, above, below, weight_above, weight_below, weights, out):
-    """One line out of two, of which `pairs` holds the values to the left and to the right of each column."""
-    upper_left, upper_right, lower_left, lower_right = (
-        pairs[0, above],
-        pairs[1, above],
-        pairs[0, below],
-        pairs[1, below],
-    )
-    weights_left, weights_right = weights[0], weights[1]
-    for x in range(len(weights_left)):
-        # The order in which torch adds the four up for three channels, and where it rounds.
-        value = _fma(weight_above * weights_left[x], upper_left[x], (weight_above * weights_right[x]) * upper_right[x])
-        value = _fma(weight_below * weights_left[x], lower_left[x], value)
-        out[x] = _fma(weight_below * weights_right[x], lower_right[x], value)
+def _blend(pairs, above, below, weight_above, weight_below, weights, lines_first, out):
+    """One line out of two, of which `pairs` holds the values to the left and to the right of each column.
+
+    torch has two ways to add the four values up, which differ in where they round: each line first, or all in a row.
+    """
+    upper_left, upper_right = pairs[0, above], pairs[1, above]
+    lower_left, lower_right = pairs[0, below], pairs[1, below]
+    left, right = weights[0], weights[1]
+    if lines_first:
+        for x in range(len(left)):
+            upper = _fma(upper_left[x], left[x], upper_right[x] * right[x])
+            lower = _fma(lower_left[x], left[x], lower_right[x] * right[x])
+            out[x] = _fma(upper, weight_above, lower * weight_below)
+    else:
+        for x in range(len(left)):
+            value = _fma(weight_above * left[x], upper_left[x], (weight_above * right[x]) * upper_right[x])
+            value = _fma(weight_below * left[x], lower_left[x], value)
+            out[x] = _fma(weight_below * right[x], lower_right[x], value)
 
 
 @_compiled
-def _evaluate_tile(logits, rows, strip, top, bottom, scratch):
+def _evaluate_tile(logits, rows, strip, top, bottom, lines_first, scratch):
     """Leaves in scratch[2] the rows of the model's input that the tile needs, at the image's columns."""
     start, stop, first, last = _span(rows, top, bottom)
     cells, square, inputs, _ = scratch
@@ -124,20 +129,21 @@ def _evaluate_tile(logits, rows, strip, top, bottom, scratch):
         _gather(logits[first + r, strip[6] :], strip[0], strip[1], cells[0, r], cells[1, r])
     for i in range(stop - start + 1):
         above, below = rows[0][start + i] - first, rows[1][start + i] - first
-        _blend(cells, above, below, rows[2][0, start + i], rows[2][1, start + i], strip[2], square[i])
+        upper, lower = rows[2][0, start + i], rows[2][1, start + i]
+        _blend(cells, above, below, upper, lower, strip[2], lines_first[0], square[i])
         _gather(square[i], strip[3], strip[4], inputs[0, i], inputs[1, i])
 
 
 @_compiled
-def _line_of_tile(rows, strip, y, top, scratch):
+def _line_of_tile(rows, strip, y, top, lines_first, scratch):
     """Leaves in scratch[3] the values of the image's row y, in the evaluated tile that begins at row top."""
     start = rows[3][top]
     above, below = rows[3][y] - start, rows[4][y] - start
-    _blend(scratch[2], above, below, rows[5][0, y], rows[5][1, y], strip[5], scratch[3])
+    _blend(scratch[2], above, below, rows[5][0, y], rows[5][1, y], strip[5], lines_first[1], scratch[3])
 
 
 @_compiled
-def enlarge_mask(logits, rows, columns):
+def enlarge_mask(logits, rows, columns, lines_first):
     """Logits (h, w) float32 and axis tables -> (H, W) float32."""
     out = np.empty((rows[6][-1], columns[6][-1]), np.float32)
     scratch = _scratch(rows, columns)
@@ -146,9 +152,9 @@ def enlarge_mask(logits, rows, columns):
         strip = _strip_tables(columns, left, right)
         for t in range(len(rows[6]) - 1):
             top, bottom = rows[6][t], rows[6][t + 1]
-            _evaluate_tile(logits, rows, strip, top, bottom, scratch)
+            _evaluate_tile(logits, rows, strip, top, bottom, lines_first, scratch)
             for y in range(top, bottom):
-                _line_of_tile(rows, strip, y, top, scratch)
+                _line_of_tile(rows, strip, y, top, lines_first, scratch)
                 out[y, left:right] = scratch[3][: right - left]
     return out
 
@@ -181,13 +187,13 @@ def _note_changes(before, now, y, heights, counts):
 
 
 @_compiled
-def _measure_tile(rows, strip, top, bottom, thresholds, scratch, bits, words, heights, counts):
+def _measure_tile(rows, strip, top, bottom, lines_first, thresholds, scratch, bits, words, heights, counts):
     """Compares an evaluated tile; bits[0] holds the row above it, and afterwards the tile's last row."""
     middle, raised, lowered = thresholds
     area, area_raised, area_lowered = 0, 0, 0
     line, row, pixels = scratch[3], bits[1], len(strip[3])
     for y in range(top, bottom):
-        _line_of_tile(rows, strip, y, top, scratch)
+        _line_of_tile(rows, strip, y, top, lines_first, scratch)
         in_middle, in_raised, in_lowered = np.int32(0), np.int32(0), np.int32(0)
         for x in range(pixels):
             value = line[x]
@@ -212,7 +218,7 @@ def _is_decided(bounds, thresholds):
 
 
 @_compiled
-def _measure_strip(logits, rows, columns, k, thresholds, work):
+def _measure_strip(logits, rows, columns, k, lines_first, thresholds, work):
     """Goes down the tiles of one strip of columns; leaves in `heights` at which rows each column changes."""
     scratch, bits, words, heights, counts = work
     left, right = columns[6][k], columns[6][k + 1]
@@ -239,8 +245,10 @@ def _measure_strip(logits, rows, columns, k, thresholds, work):
             _note_changes(words[0], words[1], top, heights, counts)
             words[0] = words[1]
         else:
-            _evaluate_tile(logits, rows, strip, top, bottom, scratch)
-            found = _measure_tile(rows, strip, top, bottom, thresholds, scratch, bits, words, heights, counts)
+            _evaluate_tile(logits, rows, strip, top, bottom, lines_first, scratch)
+            found = _measure_tile(
+                rows, strip, top, bottom, lines_first, thresholds, scratch, bits, words, heights, counts
+            )
             area += found[0]
             area_raised += found[1]
             area_lowered += found[2]
@@ -273,13 +281,14 @@ def _append_strip(left, pixels, height, where, heights, counts, transitions, use
 
 
 @_compiled
-def measure_batch(logits, rows, columns, thresholds, where):
+def measure_batch(logits, rows, columns, lines_first, thresholds, where):
     """Measures masks one after another.
 
     Args:
         logits: (N, h, w) float32.
         rows: Tables of the vertical axis.
         columns: Tables of the horizontal axis.
+        lines_first: (2,) bool.
         thresholds: (3,) float32: the threshold, raised, lowered.
         where: (3,) int64: left and upper px of the crop on the full image, the full image's height.
 
@@ -300,7 +309,7 @@ def measure_batch(logits, rows, columns, thresholds, where):
     for n in range(len(logits)):
         begin, box = end, np.array([columns[6][-1], height, -1, -1])
         for k in range(len(columns[6]) - 1):
-            areas = _measure_strip(logits[n], rows, columns, k, thresholds, work)
+            areas = _measure_strip(logits[n], rows, columns, k, lines_first, thresholds, work)
             for i in range(3):
                 numbers[n, 4 + i] += areas[i]
             needed = end + counts.sum() + len(counts)

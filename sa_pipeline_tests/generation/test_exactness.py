@@ -10,7 +10,7 @@ from segment_anything.modeling import Sam
 
 from sa_pipeline import MaskSettings, generate_masks
 from sa_pipeline.generation import stable_masks
-from sa_pipeline.masks.measurement import enlarge
+from sa_pipeline.masks.enlargement import Enlargement
 from sa_pipeline.sam.registry import LoadedModel
 from sa_pipeline.sam.tiny import build_tiny
 
@@ -123,16 +123,19 @@ def test_in_float32_the_masks_differ_by_rounding_at_most(tiny: LoadedModel) -> N
 def test_where_torch_rounds_otherwise_the_masks_are_the_same(tiny: LoadedModel, monkeypatch) -> None:
     image, settings = crop_of(skimage.data.astronaut(), ODD), MaskSettings(**BUILT_IN)
     expected = generate_masks(image, tiny.sam, settings)
-    monkeypatch.setattr(stable_masks, "kernel_rounds_as_torch", lambda: False)
+    monkeypatch.setattr(stable_masks, "torchs_rounding", lambda sizes: None)
     np.testing.assert_equal(generate_masks(image, tiny.sam, settings), expected)
 
 
-def test_a_kernel_that_rounds_otherwise_is_found_out(monkeypatch) -> None:
-    monkeypatch.setattr(stable_masks, "enlarge", lambda logits, trial: enlarge(logits, trial) + np.float32(1e-6))
-    stable_masks.kernel_rounds_as_torch.cache_clear()
+def test_a_torch_that_rounds_otherwise_is_found_out(monkeypatch) -> None:
+    interpolate = torch.nn.functional.interpolate
+    monkeypatch.setattr(
+        stable_masks.functional, "interpolate", lambda *args, **kwargs: interpolate(*args, **kwargs) * (1 + 2**-23)
+    )
+    stable_masks._lines_first.cache_clear()
     with pytest.warns(RuntimeWarning, match="another rounding than our kernel"):
-        assert not stable_masks.kernel_rounds_as_torch()
-    stable_masks.kernel_rounds_as_torch.cache_clear()
+        assert stable_masks.torchs_rounding(Enlargement((64, 64), 256, (256, 171), (375, 251))) is None
+    stable_masks._lines_first.cache_clear()
 
 
 ADDITIONS = {

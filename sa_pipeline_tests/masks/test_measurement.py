@@ -1,5 +1,7 @@
 """Masks measured from low-resolution logits are those that torch makes at full size, bit for bit."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,9 @@ from scipy import ndimage
 from segment_anything.utils.amg import batched_mask_to_box, calculate_stability_score, mask_to_rle_pytorch
 from torch.nn import functional
 
+from sa_pipeline.generation.stable_masks import torchs_rounding
 from sa_pipeline.masks.enlargement import Enlargement
-from sa_pipeline.masks.measurement import Placement, enlarge, measure_masks, transitions_to_runs
+from sa_pipeline.masks.measurement import Measurements, Placement, enlarge, measure_masks, transitions_to_runs
 
 SIZES = [
     Enlargement((64, 64), 256, (256, 171), (375, 251)),
@@ -17,6 +20,21 @@ SIZES = [
     Enlargement((128, 128), 512, (341, 512), (341, 512)),
     Enlargement((16, 16), 64, (64, 1), (300, 3)),
 ]
+
+
+@pytest.fixture(params=[1, 2], ids=["one_thread", "two_threads"], autouse=True)
+def _threads(request) -> Iterator[None]:
+    """With one thread, torch rounds three channels in another way than with more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
+def measure(logits: np.ndarray, sizes: Enlargement, place: Placement, **arguments) -> Measurements:
+    rounding = torchs_rounding(sizes)
+    assert rounding is not None
+    return measure_masks(logits, sizes, place, rounding=rounding, offset=1.0, **arguments)
 
 
 def smooth_logits(enlargement: Enlargement, smoothness: float) -> np.ndarray:
@@ -39,7 +57,7 @@ def test_measurements_are_those_of_the_full_size_masks(enlargement: Enlargement,
     logits = smooth_logits(enlargement, smoothness)
     full = full_size(logits, enlargement)
     height, width = enlargement.image_size
-    measured = measure_masks(logits, enlargement, Placement(0, 0, height), threshold=0.5, offset=1.0)
+    measured = measure(logits, enlargement, Placement(0, 0, height), threshold=0.5)
     masks = full > 0.5
     np.testing.assert_array_equal(measured.boxes, batched_mask_to_box(masks))
     np.testing.assert_array_equal(measured.areas, masks.sum((1, 2)))
@@ -53,14 +71,14 @@ def test_measurements_are_those_of_the_full_size_masks(enlargement: Enlargement,
 def test_every_enlarged_value_is_torchs(enlargement: Enlargement) -> None:
     logits = smooth_logits(enlargement, 0)
     for mask, expected in zip(logits, full_size(logits, enlargement), strict=True):
-        np.testing.assert_array_equal(enlarge(mask, enlargement), expected)
+        np.testing.assert_array_equal(enlarge(mask, enlargement, torchs_rounding(enlargement)), expected)
 
 
 @pytest.mark.parametrize("place", [Placement(0, 0, 375), Placement(7, 0, 375), Placement(9, 20, 400)])
 def test_runs_are_placed_on_the_full_image(place: Placement) -> None:
     enlargement, width = SIZES[0], 300
     logits = smooth_logits(enlargement, 5)
-    measured = measure_masks(logits, enlargement, place, threshold=0.0, offset=1.0)
+    measured = measure(logits, enlargement, place, threshold=0.0)
     height, crop_width = enlargement.image_size
     for transitions, crop_mask in zip(measured.transitions, full_size(logits, enlargement) > 0, strict=True):
         placed = torch.zeros(1, place.image_height, width, dtype=torch.bool)
@@ -73,7 +91,7 @@ def test_runs_are_placed_on_the_full_image(place: Placement) -> None:
 def test_masks_that_cover_everything_or_nothing(value: float, area: int) -> None:
     enlargement = SIZES[0]
     logits = np.full((1, *enlargement.logits_size), value, np.float32)
-    measured = measure_masks(logits, enlargement, Placement(0, 0, 375), threshold=0.0, offset=1.0)
+    measured = measure(logits, enlargement, Placement(0, 0, 375), threshold=0.0)
     assert measured.areas.tolist() == [area]
     assert measured.boxes.tolist() == [[0, 0, 250, 374] if area else [0, 0, 0, 0]]
     runs = transitions_to_runs(measured.transitions[0], 375 * 251)
@@ -84,7 +102,6 @@ def test_the_number_of_threads_changes_nothing() -> None:
     enlargement = SIZES[0]
     logits = np.concatenate([smooth_logits(enlargement, smoothness) for smoothness in range(1, 8)])
     one, three = (
-        measure_masks(logits, enlargement, Placement(0, 0, 375), threshold=0.0, offset=1.0, threads=threads)
-        for threads in (1, 3)
+        measure(logits, enlargement, Placement(0, 0, 375), threshold=0.0, threads=threads) for threads in (1, 3)
     )
     np.testing.assert_equal(vars(three), vars(one))
