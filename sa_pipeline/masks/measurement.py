@@ -88,10 +88,12 @@ def measure_masks(
     where = np.array([placement.x, placement.y, placement.image_height], np.int64)
     rows, columns = _flat(enlargement.rows), _flat(enlargement.columns)
     lines_first = np.array([rounding.to_input, rounding.to_image])
+    word_bytes = -(-int(np.diff(enlargement.columns.edges).max()) // 8) * 8
 
     def measure(start: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         part = np.ascontiguousarray(logits[start : start + MASKS_AT_ONCE])
-        return measure_batch(part, rows, columns, lines_first, thresholds, where)
+        bits = np.zeros((2, word_bytes), np.uint8)
+        return measure_batch(part, rows, columns, lines_first, thresholds, where, bits, bits.view(np.uint64))
 
     starts = range(0, len(logits), MASKS_AT_ONCE)
     if threads == 1 or len(starts) <= 1:

@@ -22,11 +22,16 @@ BYTE = np.uint64(0xFF)
 EIGHT = 8
 
 
-def _compiled(function: Callable[..., Any]) -> Any:
+def _compiled(function: Callable[..., Any], **options: bool) -> Any:
     try:
-        return numba.njit(nogil=True, cache=True)(function)
+        return numba.njit(nogil=True, cache=True, **options)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written: compile in each process
-        return numba.njit(nogil=True)(function)
+        return numba.njit(nogil=True, **options)(function)
+
+
+def _helper(function: Callable[..., Any]) -> Any:
+    """Compiled without an entry from Python, of which the compiler makes half of its work."""
+    return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 @intrinsic
@@ -40,14 +45,14 @@ def _fma(_typing: Any, a: Any, b: Any, c: Any) -> Any:
     return float32(float32, float32, float32), generate
 
 
-@_compiled
+@_helper
 def _span(axis, first, last):
     """First and last px of the model's input, and first and last logit, that px first to last - 1 depend on."""
     start, stop = axis[3][first], axis[4][last - 1]
     return start, stop, axis[0][start], axis[1][stop]
 
 
-@_compiled
+@_helper
 def _extents(axis):
     """The most px, px of the model's input, and logits that any tile of the axis needs."""
     pixels, inputs, cells = 0, 0, 0
@@ -60,7 +65,7 @@ def _extents(axis):
     return pixels, inputs, cells
 
 
-@_compiled
+@_helper
 def _scratch(rows, columns):
     """Room for one tile.
 
@@ -77,29 +82,32 @@ def _scratch(rows, columns):
     )
 
 
-@_compiled
+@_helper
 def _strip_tables(columns, left, right):
     """The tables of px left to right - 1, counted from the first logit and the first px of the input they need."""
     start, stop, first, _ = _span(columns, left, right)
-    return (
-        (columns[0][start : stop + 1] - first).astype(np.uint32),
-        (columns[1][start : stop + 1] - first).astype(np.uint32),
-        columns[2][:, start : stop + 1].copy(),
-        (columns[3][left:right] - start).astype(np.uint32),
-        (columns[4][left:right] - start).astype(np.uint32),
-        columns[5][:, left:right].copy(),
-        first,
-    )
+    inputs, pixels = stop - start + 1, right - left
+    to_input, to_image = np.empty((2, inputs), np.uint32), np.empty((2, pixels), np.uint32)
+    input_weights, image_weights = np.empty((2, inputs), np.float32), np.empty((2, pixels), np.float32)
+    for side in range(2):
+        for x in range(inputs):
+            to_input[side, x] = (columns[0] if side == 0 else columns[1])[start + x] - first
+            input_weights[side, x] = columns[2][side, start + x]
+        for x in range(pixels):
+            to_image[side, x] = (columns[3] if side == 0 else columns[4])[left + x] - start
+            image_weights[side, x] = columns[5][side, left + x]
+    return to_input, input_weights, to_image, image_weights, first
 
 
-@_compiled
-def _gather(line, lower, upper, left, right):
+@_helper
+def _gather(line, sources, left, right):
+    lower, upper = sources[0], sources[1]
     for x in range(len(lower)):
         left[x] = line[lower[x]]
         right[x] = line[upper[x]]
 
 
-@_compiled
+@_helper
 def _blend(pairs, above, below, weight_above, weight_below, weights, lines_first, out):
     """One line out of two, of which `pairs` holds the values to the left and to the right of each column.
 
@@ -120,26 +128,26 @@ def _blend(pairs, above, below, weight_above, weight_below, weights, lines_first
             out[x] = _fma(weight_below * right[x], lower_right[x], value)
 
 
-@_compiled
+@_helper
 def _evaluate_tile(logits, rows, strip, top, bottom, lines_first, scratch):
     """Leaves in scratch[2] the rows of the model's input that the tile needs, at the image's columns."""
     start, stop, first, last = _span(rows, top, bottom)
     cells, square, inputs, _ = scratch
     for r in range(last - first + 1):
-        _gather(logits[first + r, strip[6] :], strip[0], strip[1], cells[0, r], cells[1, r])
+        _gather(logits[first + r, strip[4] :], strip[0], cells[0, r], cells[1, r])
     for i in range(stop - start + 1):
         above, below = rows[0][start + i] - first, rows[1][start + i] - first
         upper, lower = rows[2][0, start + i], rows[2][1, start + i]
-        _blend(cells, above, below, upper, lower, strip[2], lines_first[0], square[i])
-        _gather(square[i], strip[3], strip[4], inputs[0, i], inputs[1, i])
+        _blend(cells, above, below, upper, lower, strip[1], lines_first[0], square[i])
+        _gather(square[i], strip[2], inputs[0, i], inputs[1, i])
 
 
-@_compiled
+@_helper
 def _line_of_tile(rows, strip, y, top, lines_first, scratch):
     """Leaves in scratch[3] the values of the image's row y, in the evaluated tile that begins at row top."""
     start = rows[3][top]
     above, below = rows[3][y] - start, rows[4][y] - start
-    _blend(scratch[2], above, below, rows[5][0, y], rows[5][1, y], strip[5], lines_first[1], scratch[3])
+    _blend(scratch[2], above, below, rows[5][0, y], rows[5][1, y], strip[3], lines_first[1], scratch[3])
 
 
 @_compiled
@@ -155,11 +163,12 @@ def enlarge_mask(logits, rows, columns, lines_first):
             _evaluate_tile(logits, rows, strip, top, bottom, lines_first, scratch)
             for y in range(top, bottom):
                 _line_of_tile(rows, strip, y, top, lines_first, scratch)
-                out[y, left:right] = scratch[3][: right - left]
+                for x in range(left, right):
+                    out[y, x] = scratch[3][x - left]
     return out
 
 
-@_compiled
+@_helper
 def _logits_range(logits, top, bottom, left, right):
     """Bounds of what can be interpolated from logits in rows top to bottom and columns left to right, inclusive."""
     smallest = largest = logits[top, left]
@@ -172,11 +181,12 @@ def _logits_range(logits, top, bottom, left, right):
     return smallest - margin, largest + margin
 
 
-@_compiled
+@_helper
 def _note_changes(before, now, y, heights, counts):
-    """Writes y into the list of every column whose bit differs between two rows, eight columns at a time."""
+    """Writes y into the list of every column whose bit differs from the row before, eight columns at a time."""
     for word in range(len(now)):
         changed = before[word] ^ now[word]
+        before[word] = now[word]
         x = EIGHT * word
         while changed != 0:
             if changed & BYTE:
@@ -186,12 +196,12 @@ def _note_changes(before, now, y, heights, counts):
             x += 1
 
 
-@_compiled
+@_helper
 def _measure_tile(rows, strip, top, bottom, lines_first, thresholds, scratch, bits, words, heights, counts):
     """Compares an evaluated tile; bits[0] holds the row above it, and afterwards the tile's last row."""
     middle, raised, lowered = thresholds
     area, area_raised, area_lowered = 0, 0, 0
-    line, row, pixels = scratch[3], bits[1], len(strip[3])
+    line, row, pixels = scratch[3], bits[1], strip[2].shape[1]
     for y in range(top, bottom):
         _line_of_tile(rows, strip, y, top, lines_first, scratch)
         in_middle, in_raised, in_lowered = np.int32(0), np.int32(0), np.int32(0)
@@ -205,11 +215,10 @@ def _measure_tile(rows, strip, top, bottom, lines_first, thresholds, scratch, bi
         area_raised += in_raised
         area_lowered += in_lowered
         _note_changes(words[0], words[1], y, heights, counts)
-        words[0] = words[1]
     return area, area_raised, area_lowered
 
 
-@_compiled
+@_helper
 def _is_decided(bounds, thresholds):
     for threshold in thresholds:
         if not (bounds[0] > threshold or bounds[1] <= threshold):
@@ -217,7 +226,7 @@ def _is_decided(bounds, thresholds):
     return True
 
 
-@_compiled
+@_helper
 def _measure_strip(logits, rows, columns, k, lines_first, thresholds, work):
     """Goes down the tiles of one strip of columns; leaves in `heights` at which rows each column changes."""
     scratch, bits, words, heights, counts = work
@@ -225,9 +234,8 @@ def _measure_strip(logits, rows, columns, k, lines_first, thresholds, work):
     pixels = right - left
     strip = _strip_tables(columns, left, right)
     _, _, first, last = _span(columns, left, right)
-    full = (np.arange(bits.shape[1]) < pixels).astype(np.uint8).view(np.uint64)
-    bits[:] = 0
-    counts[:] = 0
+    for x in range(len(counts)):
+        bits[0, x] = bits[1, x] = counts[x] = 0
     area, area_raised, area_lowered = 0, 0, 0
     for t in range(len(rows[6]) - 1):
         top, bottom = rows[6][t], rows[6][t + 1]
@@ -238,12 +246,9 @@ def _measure_strip(logits, rows, columns, k, lines_first, thresholds, work):
             area += size * (bounds[0] > thresholds[0])
             area_raised += size * (bounds[0] > thresholds[1])
             area_lowered += size * (bounds[0] > thresholds[2])
-            if bounds[0] > thresholds[0]:
-                words[1] = full
-            else:
-                words[1] = np.uint64(0)
+            for x in range(pixels):
+                bits[1, x] = np.uint8(bounds[0] > thresholds[0])
             _note_changes(words[0], words[1], top, heights, counts)
-            words[0] = words[1]
         else:
             _evaluate_tile(logits, rows, strip, top, bottom, lines_first, scratch)
             found = _measure_tile(
@@ -255,7 +260,7 @@ def _measure_strip(logits, rows, columns, k, lines_first, thresholds, work):
     return area, area_raised, area_lowered
 
 
-@_compiled
+@_helper
 def _append_strip(left, pixels, height, where, heights, counts, transitions, used, box):
     """Turns the heights of a strip into positions on the full image and widens the box."""
     for x in range(pixels):
@@ -281,7 +286,7 @@ def _append_strip(left, pixels, height, where, heights, counts, transitions, use
 
 
 @_compiled
-def measure_batch(logits, rows, columns, lines_first, thresholds, where):
+def measure_batch(logits, rows, columns, lines_first, thresholds, where, bits, words):
     """Measures masks one after another.
 
     Args:
@@ -291,15 +296,14 @@ def measure_batch(logits, rows, columns, lines_first, thresholds, where):
         lines_first: (2,) bool.
         thresholds: (3,) float32: the threshold, raised, lowered.
         where: (3,) int64: left and upper px of the crop on the full image, the full image's height.
+        bits: (2, B) uint8 to work in, B a multiple of 8 that holds the widest tile.
+        words: (2, B / 8) uint64, the same memory.
 
     Returns:
         (N, 8) int64: box XYXY, area, area at the raised and at the lowered threshold, number of transitions; and the
         transitions of all masks, one after another.
     """
     height = rows[6][-1]
-    widest = _extents(columns)[0]
-    bits = np.zeros((2, (widest + EIGHT - 1) // EIGHT * EIGHT), np.uint8)
-    words = bits.view(np.uint64)
     heights = np.empty((bits.shape[1], height + 1), np.int32)
     counts = np.zeros(bits.shape[1], np.int64)
     work = (_scratch(rows, columns), bits, words, heights, counts)
@@ -315,7 +319,8 @@ def measure_batch(logits, rows, columns, lines_first, thresholds, where):
             needed = end + counts.sum() + len(counts)
             if needed > len(transitions):
                 larger = np.empty(2 * needed, np.int64)
-                larger[:end] = transitions[:end]
+                for i in range(end):
+                    larger[i] = transitions[i]
                 transitions = larger
             left, right = columns[6][k], columns[6][k + 1]
             mine = transitions[begin:]
@@ -323,5 +328,6 @@ def measure_batch(logits, rows, columns, lines_first, thresholds, where):
             end = begin + used
         numbers[n, 7] = end - begin
         if box[2] >= 0:
-            numbers[n, :4] = box
-    return numbers, transitions[:end].copy()
+            for i in range(4):
+                numbers[n, i] = box[i]
+    return numbers, transitions[:end]
