@@ -91,7 +91,7 @@ def retrain(
     sam = model.sam
     phase, optimizer = _phase(settings, source, sam, model.ref.architecture, group), _optimizer(settings)
     output.mkdir(parents=True, exist_ok=True)
-    _begin(output / RUN, TrainingRun(checkpoint=model.ref, source=source_name, settings=settings), group)
+    _begin(output, TrainingRun(checkpoint=model.ref, source=source_name, settings=settings), group)
     if model.ref.architecture == TINY:
         sam.load_state_dict(scale_logits(sam.state_dict(), 1.0 / LOGIT_SCALE))
     state = new_state(sam, optimizer, settings.seed)
@@ -192,9 +192,10 @@ def _precision(settings: TrainingSettings, sam: Sam) -> torch.dtype:
     return torch.bfloat16 if name == "bfloat16" else torch.float32
 
 
-def _begin(path: Path, run: TrainingRun, group: Group) -> None:
-    """Writes down what this folder is for, or checks that it is for the same."""
-    if path.exists():
+def _begin(output: Path, run: TrainingRun, group: Group) -> None:
+    """Writes down what this folder is for; once it holds a step, checks instead that it is for the same."""
+    path = output / RUN
+    if path.exists() and (output / STATE).exists():
         _require_same(path, run)
     elif group.rank == 0:
         aside = path.with_name(path.name + ".part")

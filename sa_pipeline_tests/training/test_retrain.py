@@ -29,7 +29,7 @@ from sa_pipeline.training.samples import AnnotatedScenes
 from sa_pipeline.training.settings import TrainingSettings
 
 ASSIGNMENTS = ["input_size=64", "masks=2", "corrections=1", "repeats=1", "save_seconds=0", "learning_rate_images=null"]
-STEPS = 12
+STEPS = 8
 GIVEN = {"steps": STEPS, "images": 1, "seed": 4}
 
 
