@@ -15,7 +15,7 @@ from sa_pipeline.masks.boxes import xyxy_to_xywh
 from sa_pipeline.masks.crops import Crop, generate_crops
 from sa_pipeline.masks.point_grids import build_point_grid, points_per_side_of_layer
 from sa_pipeline.sam.inference import encode_image
-from sa_pipeline.sam.point_decoding import PointDecoder, compute_dtype, open_decoder
+from sa_pipeline.sam.point_decoding import PointDecoder, open_decoder
 from sa_pipeline.schemas import CANDIDATE_MASKS
 from sa_pipeline.settings import MAX_PROPOSALS_PER_IMAGE, Arithmetic, Granularity, MaskSettings
 
@@ -60,12 +60,11 @@ def propose_masks(
     counts: Counter[str] = Counter(proposals=0, below_predicted_iou_floor=0, below_stability_floor=0, candidates=0)
     tables = [CANDIDATE_MASKS.empty_table()]
     first_proposal = 0
-    dtype = compute_dtype(sam, arithmetic)
     for crop in generate_crops(image.shape[:2], settings.crop_n_layers, settings.crop_overlap_ratio):
         x0, y0, x1, y1 = crop.box
         pixels = image[y0:y1, x0:x1]
         known = embedding if crop.layer == 0 else None
-        crop_embedding = encode_image(sam, pixels, dtype) if known is None else known.to(sam.device, torch.float32)
+        crop_embedding = encode_image(sam, pixels, arithmetic) if known is None else known.to(sam.device, torch.float32)
         decoder = open_decoder(sam, crop_embedding, arithmetic)
         for points in _point_batches(crop, settings):
             batch = _Batch(image_id, image.shape[:2], crop, points, first_proposal)

@@ -3,30 +3,52 @@
 import numpy as np
 import numpy.typing as npt
 import torch
-from segment_anything.modeling import Sam
+from segment_anything.modeling import ImageEncoderViT, Sam
 from segment_anything.utils.transforms import ResizeLongestSide
 
+from sa_pipeline.errors import SettingsError
 from sa_pipeline.masks.enlargement import Enlargement
+from sa_pipeline.sam.vit_encoder import encode_with_vit
+from sa_pipeline.settings import Arithmetic
 
 FULL_SIZE_PIXELS_AT_ONCE = 16_000_000
 """Full-size logits that exist at one time: 64 MB of float32, whatever the image and the number of masks."""
 
 
-def encode_image(sam: Sam, image: npt.NDArray[np.uint8], dtype: torch.dtype = torch.float32) -> torch.Tensor:
+def compute_dtype(sam: Sam, arithmetic: Arithmetic) -> torch.dtype:
+    """The dtype of an arithmetic on the model's device.
+
+    Raises:
+        SettingsError: The arithmetic is float16 and the model is not on a GPU.
+    """
+    if arithmetic is Arithmetic.FLOAT16 and sam.device.type == "cpu":
+        raise SettingsError("arithmetic: float16 needs a GPU; on a CPU choose float32 or bfloat16.")
+    return torch.float32 if arithmetic is Arithmetic.REFERENCE else getattr(torch, arithmetic.value)
+
+
+def encode_image(sam: Sam, image: npt.NDArray[np.uint8], arithmetic: Arithmetic = Arithmetic.REFERENCE) -> torch.Tensor:
     """Runs the image encoder.
 
     Args:
         sam: The model.
         image: (H, W, 3) uint8 RGB.
-        dtype: With one of 16 bits, products are done in it.
+        arithmetic: How sums are done.
 
     Returns:
         (1, C, h, w) float32 on the model's device.
+
+    Raises:
+        SettingsError: The arithmetic is float16 and the model is not on a GPU.
     """
+    dtype = compute_dtype(sam, arithmetic)
+    in_pieces = arithmetic is not Arithmetic.REFERENCE and type(sam.image_encoder) is ImageEncoderViT
     with torch.no_grad(), torch.autocast(sam.device.type, dtype, enabled=dtype != torch.float32):
         resized = _transform(sam).apply_image(image)
         batch = torch.as_tensor(resized, device=sam.device).permute(2, 0, 1).contiguous()[None]
-        embedding: torch.Tensor = sam.image_encoder(sam.preprocess(batch))
+        normalised = sam.preprocess(batch)
+        embedding: torch.Tensor = (
+            encode_with_vit(sam.image_encoder, normalised) if in_pieces else sam.image_encoder(normalised)
+        )
     return embedding.float()
 
 

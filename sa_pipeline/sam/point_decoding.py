@@ -13,8 +13,7 @@ import numpy.typing as npt
 import torch
 from segment_anything.modeling import Sam
 
-from sa_pipeline.errors import SettingsError
-from sa_pipeline.sam.inference import embed_points
+from sa_pipeline.sam.inference import compute_dtype, embed_points
 from sa_pipeline.sam.reference_order import ReferenceOrder
 from sa_pipeline.sam.shared_work import SharedWork, is_standard
 from sa_pipeline.settings import Arithmetic
@@ -22,8 +21,8 @@ from sa_pipeline.settings import Arithmetic
 CACHED_BYTES = 16 << 20
 """Image tokens of the prompts that are decoded at once on a CPU: what its last-level cache holds."""
 
-DRAWN_AT_ONCE = 4
-"""Prompts whose masks are upscaled at once on a CPU."""
+DRAWN_BYTES = 4 << 20
+"""Image tokens of the prompts that are upscaled at once on a CPU; they grow eightfold on the way."""
 
 
 @dataclass(frozen=True)
@@ -76,17 +75,6 @@ def open_decoder(sam: Sam, embedding: torch.Tensor, arithmetic: Arithmetic) -> P
     return SharedDecoder(sam, embedding, dtype)
 
 
-def compute_dtype(sam: Sam, arithmetic: Arithmetic) -> torch.dtype:
-    """The dtype of an arithmetic on the model's device.
-
-    Raises:
-        SettingsError: The arithmetic is float16 and the model is not on a GPU.
-    """
-    if arithmetic is Arithmetic.FLOAT16 and sam.device.type == "cpu":
-        raise SettingsError("arithmetic: float16 needs a GPU; on a CPU choose float32 or bfloat16.")
-    return torch.float32 if arithmetic is Arithmetic.REFERENCE else getattr(torch, arithmetic.value)
-
-
 class WholeDecoder:
     """Calls the model's mask decoder as it is, whatever it is."""
 
@@ -122,7 +110,7 @@ class SharedDecoder:
         on_cpu = sam.device.type == "cpu"
         bytes_each = embedding[0].numel() * dtype.itemsize
         self._at_once = max(1, CACHED_BYTES // bytes_each) if on_cpu else None
-        self._drawn_at_once = DRAWN_AT_ONCE if on_cpu else None
+        self._drawn_at_once = max(1, DRAWN_BYTES // bytes_each) if on_cpu else None
 
     def decode(
         self, points: npt.NDArray[np.float64], image_size: tuple[int, int], pred_iou_floor: float

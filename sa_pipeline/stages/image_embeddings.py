@@ -7,7 +7,6 @@ from sa_pipeline.dataset import Dataset
 from sa_pipeline.progress import Progress, SilentProgress
 from sa_pipeline.provenance import expected_header
 from sa_pipeline.sam.inference import encode_image
-from sa_pipeline.sam.point_decoding import compute_dtype
 from sa_pipeline.sam.registry import LoadedModel
 from sa_pipeline.stages.embeddings_file import writing_embeddings
 from sa_pipeline.stages.result import StageResult, make_unless_fresh
@@ -26,7 +25,7 @@ def make_image_embeddings(
         StorageError: The file cannot be written.
     """
     dtype = getattr(torch, dataset.settings.embeddings.dtype)
-    arithmetic = compute_dtype(model.sam, dataset.settings.arithmetic)
+    arithmetic = dataset.settings.arithmetic
 
     def make(header: ArtifactHeader) -> None:
         images = (progress or SilentProgress()).track(
