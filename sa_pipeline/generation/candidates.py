@@ -68,7 +68,7 @@ def propose_masks(
         decoder = open_decoder(sam, crop_embedding, arithmetic)
         for points in _point_batches(crop, settings):
             batch = _Batch(image_id, image.shape[:2], crop, points, first_proposal)
-            tables.append(_propose_batch(sam, decoder, batch, settings, counts))
+            tables.append(_propose_batch(sam, decoder, batch, settings, arithmetic, counts))
             first_proposal += len(points) * len(GRANULARITIES)
     return Proposals(pa.concat_tables(tables), counts)
 
@@ -92,10 +92,17 @@ def _point_batches(crop: Crop, settings: MaskSettings) -> Iterator[npt.NDArray[n
 
 
 def _propose_batch(
-    sam: Sam, decoder: PointDecoder, batch: _Batch, settings: MaskSettings, counts: Counter[str]
+    sam: Sam,
+    decoder: PointDecoder,
+    batch: _Batch,
+    settings: MaskSettings,
+    arithmetic: Arithmetic,
+    counts: Counter[str],
 ) -> pa.Table:
     decoded = decoder.decode(batch.points, batch.crop.size, settings.candidate_pred_iou_floor)
-    stable = measure_stable_masks(sam, decoded.logits, batch.crop, batch.image_size, settings)
+    # A GPU's own interpolation rounds in its own way, which only the reference has to follow.
+    logits = decoded.logits if arithmetic is Arithmetic.REFERENCE else decoded.logits.cpu()
+    stable = measure_stable_masks(sam, logits, batch.crop, batch.image_size, settings)
     counts["proposals"] += len(decoded.predicted_iou)
     counts["below_predicted_iou_floor"] += len(decoded.predicted_iou) - len(decoded.confident)
     counts["below_stability_floor"] += len(decoded.confident) - len(stable.indices)
