@@ -22,13 +22,12 @@ from matplotlib import pyplot as plt
 from sa_pipeline.allocator import keep_freed_memory
 from sa_pipeline.generation.generate import generate_masks
 from sa_pipeline.sam.registry import load_checkpoint
-from sa_pipeline.settings import MaskSettings
+from sa_pipeline.settings import MaskSettings, preset
 
 POINTS_PER_SIDE = (8, 16, 32, 64)
 SIZES = ((640, 480), (1280, 960), (2000, 1500), (2828, 2121), (4000, 3000))
 """Width and height: 0.3 to 12 megapixels."""
 LAYERS = (0, 1, 2)
-THRESHOLDS = {"pred_iou_thresh": 0.35, "stability_score_thresh": 0.5}
 
 
 def main() -> None:
@@ -62,7 +61,8 @@ def main() -> None:
 
 def _seconds(sam: Sam, size: tuple[int, int], settings: dict[str, int], rounds: int) -> tuple[float, int]:
     image = np.ascontiguousarray(cv2.resize(skimage.data.astronaut(), size, interpolation=cv2.INTER_CUBIC))
-    chosen = MaskSettings(**settings, crop_n_points_downscale_factor=2, **THRESHOLDS)
+    thresholds = preset("fast").masks.model_dump(include={"pred_iou_thresh", "stability_score_thresh"})
+    chosen = MaskSettings(**settings, crop_n_points_downscale_factor=2, **thresholds)
     spent = []
     masks = 0
     for _ in range(rounds):
