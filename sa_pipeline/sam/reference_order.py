@@ -2,8 +2,8 @@
 
 What the first layer makes of the image alone is made once instead of once per prompt; only the prompts that are wanted
 are upscaled; and what concerns image tokens is done for a few prompts at a time, so that it stays in the cache. What
-concerns the few prompt tokens is done for the whole batch at once, since the last bit of a product depends on its number
-of rows where that is small.
+concerns the few prompt tokens is done for the whole batch at once, since the last bit of a product depends on its
+number of rows where that is small.
 """
 
 import math
