@@ -12,6 +12,8 @@ import numba
 import numpy as np
 from numba.extending import intrinsic
 
+from sa_pipeline.compiled import compiled
+
 ROUNDING = np.float32(2e-6)
 """Share of the largest logit by which rounding can carry an interpolated value past the logits around it."""
 
@@ -22,16 +24,9 @@ BYTE = np.uint64(0xFF)
 EIGHT = 8
 
 
-def _compiled(function: Callable[..., Any], **options: Any) -> Any:
-    try:
-        return numba.njit(nogil=True, cache=True, **options)(function)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written: compile in each process
-        return numba.njit(nogil=True, **options)(function)
-
-
 def _helper(function: Callable[..., Any]) -> Any:
     """Compiled without an entry from Python, of which the compiler makes half of its work."""
-    return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    return compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 @intrinsic
@@ -150,7 +145,7 @@ def _line_of_tile(rows, strip, y, top, lines_first, scratch):
     _blend(scratch[2], above, below, rows[5][0, y], rows[5][1, y], strip[3], lines_first[1], scratch[3])
 
 
-@_compiled
+@compiled
 def enlarge_mask(logits, rows, columns, lines_first):
     """Logits (h, w) float32 and axis tables -> (H, W) float32."""
     out = np.empty((rows[6][-1], columns[6][-1]), np.float32)
@@ -285,7 +280,7 @@ def _append_strip(left, pixels, height, where, heights, counts, transitions, use
     return used
 
 
-@_compiled
+@compiled
 def measure_batch(logits, rows, columns, lines_first, thresholds, where, bits, words):
     """Measures masks one after another.
 

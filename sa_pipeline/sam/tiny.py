@@ -7,10 +7,15 @@ convolutional pyramid, since a plain ViT needs far more training than a laptop c
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from segment_anything.modeling.common import LayerNorm2d
+from segment_anything.modeling.mask_decoder import MLP
 from torch import Tensor, nn
 from torch.nn import functional
+
+from sa_pipeline.sam.region_features import CELL, CHANNELS, CODE_CHANNELS, DESCRIPTION, region_features
 
 IMAGE_SIZE = 512
 """Side of the square input in pixels."""
@@ -26,6 +31,26 @@ STAGE_WIDTHS = (48, 96, 192, 256)
 
 STAGE_DEPTHS = (1, 2, 3, 1)
 """Residual blocks at stride 4, 8, 16 and 32."""
+
+PIXEL_MEAN = (123.675, 116.28, 103.53)
+PIXEL_STD = (58.395, 57.12, 57.375)
+"""`Sam.preprocess`'s own constants."""
+
+CODE_GAIN = 3.0
+"""Brings the codes of a cell's regions to about one a channel."""
+
+HALF = EMBEDDING_DIM // 2
+POSITIONS = [*range(HALF - 12, HALF - 4), *range(EMBEDDING_DIM - 12, EMBEDDING_DIM - 4)]
+"""Channels of the embedding without codes: sines and cosines of the same eight waves in the positional encoding."""
+
+CODES = [*range(HALF - 12), *range(HALF, EMBEDDING_DIM - 12)]
+"""Channels with codes: number i of the codes of quarter q is in the one at place 4 i + q."""
+
+DESCRIBED = [*range(HALF - 4, HALF), *range(EMBEDDING_DIM - 4, EMBEDDING_DIM - 2)]
+
+UPSCALED_CHANNELS = 32
+"""Channels of the upscaled embedding that masks are drawn from, twice as many as the official decoder of this width
+has: they have to hold the codes of three levels."""
 
 CHANNELS_PER_GROUP = 16
 """Group normalisation, not batch normalisation: batches are small and photographs unlike drawn scenes."""
@@ -110,6 +135,7 @@ class ConvImageEncoder(nn.Module):
         self.lateral8 = nn.Sequential(_norm(w8), nn.Conv2d(w8, embedding_dim, 2, stride=2))
         self.lateral16 = nn.Sequential(_norm(w16), nn.Conv2d(w16, embedding_dim, 1))
         self.lateral32 = nn.Sequential(_norm(w32), nn.Conv2d(w32, embedding_dim, 1))
+        self.regions4 = nn.Sequential(nn.Conv2d(CHANNELS, w8, 1), nn.ReLU(), nn.Conv2d(w8, w4, 1))
         self.neck = nn.Sequential(ResidualBlock(embedding_dim), _norm(embedding_dim))
 
     def forward(self, image: Tensor) -> Tensor:
@@ -121,14 +147,60 @@ class ConvImageEncoder(nn.Module):
         Returns:
             (B, 128, H / 16, W / 16) float32.
         """
-        x4 = self.stage4(self.stem(image.contiguous(memory_format=torch.channels_last)))
+        return self.embed(image, regions_of_batch(image))
+
+    def embed(self, image: Tensor, regions: Tensor) -> Tensor:
+        """Like `forward`, with the (B, C, H / 4, W / 4) region features known."""
+        stem = self.stem(image.contiguous(memory_format=torch.channels_last))
+        x4 = self.stage4(stem + self.regions4(regions))
         x8 = self.stage8(self.down8(x4))
         x16 = self.stage16(self.down16(x8))
         x32 = self.stage32(self.down32(x16))
         coarse = functional.interpolate(self.lateral32(x32), scale_factor=2.0, mode="nearest")
         fused = self.lateral4(x4) + self.lateral8(x8) + self.lateral16(x16) + coarse
-        embedding: Tensor = self.neck(fused)
+        embedding: Tensor = self.neck(fused) + code_embedding(regions)
         return embedding.contiguous()
+
+
+def code_embedding(regions: Tensor) -> Tensor:
+    """The part of the image embedding that is not learned: the codes of the regions in each quarter of a cell.
+
+    Args:
+        regions: (B, C, H / 4, W / 4) region features.
+
+    Returns:
+        (B, 128, H / 16, W / 16): codes in `CODES`, areas and lifetimes of the regions of the three levels in
+        `DESCRIBED`, zeros elsewhere.
+    """
+    quarters = functional.avg_pool2d(regions[:, :CODE_CHANNELS], 2)
+    codes = CODE_GAIN * functional.pixel_unshuffle(quarters, 2)
+    described = functional.avg_pool2d(regions[:, CODE_CHANNELS:], 4).unflatten(1, (-1, DESCRIPTION))[:, :, 3:5]
+    embedding = codes.new_zeros(len(codes), EMBEDDING_DIM, *codes.shape[2:])
+    embedding[:, CODES] = codes
+    embedding[:, DESCRIBED] = described.flatten(1, 2)
+    return embedding
+
+
+def regions_of_batch(image: Tensor) -> Tensor:
+    """The region features of normalised and padded images; zeros in the padding.
+
+    Args:
+        image: (B, 3, H, W) as `Sam.preprocess` gives it.
+
+    Returns:
+        (B, C, H / 4, W / 4) float32 on the same device.
+    """
+    height, width = image.shape[2:]
+    features = np.zeros((len(image), CHANNELS, height // CELL, width // CELL), np.float32)
+    mean, std = np.array(PIXEL_MEAN, np.float32), np.array(PIXEL_STD, np.float32)
+    for normalised, target in zip(image.detach().float().cpu().permute(0, 2, 3, 1).numpy(), features, strict=True):
+        content = np.abs(normalised).max(axis=2) > 0
+        rows, columns = np.flatnonzero(content.any(axis=1)), np.flatnonzero(content.any(axis=0))
+        if len(rows):
+            pixels = np.rint(normalised[: rows[-1] + 1, : columns[-1] + 1] * std + mean)
+            found = region_features(np.clip(pixels, 0, 255).astype(np.uint8), max(height, width))
+            target[:, : found.shape[1], : found.shape[2]] = found
+    return torch.from_numpy(features).to(image.device)
 
 
 def build_tiny() -> Sam:
@@ -153,6 +225,17 @@ def build_tiny() -> Sam:
             iou_head_depth=3,
             iou_head_hidden_dim=EMBEDDING_DIM,
         ),
+    )
+    decoder = sam.mask_decoder
+    decoder.output_upscaling = nn.Sequential(
+        nn.ConvTranspose2d(EMBEDDING_DIM, 2 * UPSCALED_CHANNELS, 2, stride=2),
+        LayerNorm2d(2 * UPSCALED_CHANNELS),
+        nn.GELU(),
+        nn.ConvTranspose2d(2 * UPSCALED_CHANNELS, UPSCALED_CHANNELS, 2, stride=2),
+        nn.GELU(),
+    )
+    decoder.output_hypernetworks_mlps = nn.ModuleList(
+        [MLP(EMBEDDING_DIM, EMBEDDING_DIM, UPSCALED_CHANNELS, 3) for _ in range(decoder.num_mask_tokens)]
     )
     sam.image_encoder.to(memory_format=torch.channels_last)
     return sam.eval()

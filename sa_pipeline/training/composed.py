@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from sa_pipeline.sam.region_tree import RegionTree, build_region_tree
 from sa_pipeline.training.photographs import Library
-from sa_pipeline.training.regions import RegionTree, build_region_tree
 from sa_pipeline.training.scenes import MAX_VISIBLE_FRACTION, MIN_VISIBLE_FRACTION, Scene, largest_component
 from sa_pipeline.training.shapes import draw_shape
 from sa_pipeline.training.surfaces import finish_photo
@@ -134,14 +134,14 @@ def _compatible_regions(
     tree: RegionTree, known: list[npt.NDArray[np.bool_]]
 ) -> tuple[list[npt.NDArray[np.bool_]], npt.NDArray[np.float64]]:
     """Masks and weights of the longest-lasting regions that are neither a known object already nor cut through one."""
-    superpixels = tree.members.shape[1]
+    members = tree.members()
     flat = tree.superpixels.ravel()
     fits = (tree.areas > MIN_VISIBLE_FRACTION * flat.size) & (tree.areas < MAX_VISIBLE_FRACTION * flat.size)
     for mask in known:
-        common = tree.members @ np.bincount(flat, mask.ravel(), minlength=superpixels)
+        common = members @ np.bincount(flat, mask.ravel(), minlength=tree.leaves)
         of_region, of_object = common / tree.areas, common / max(1, int(mask.sum()))
         fits &= (of_region < 1 - INSIDE) | (of_region > INSIDE) | (of_object > INSIDE)
         fits &= common < 0.75 * (tree.areas + mask.sum() - common)
     order = np.argsort(-np.where(fits, tree.lifetimes, -1.0), kind="stable")[: min(MAX_REGIONS, int(fits.sum()))]
     weights = np.clip(tree.lifetimes[order] / tree.ends[order], *REGION_WEIGHTS)
-    return [tree.members[index][tree.superpixels] for index in order], weights
+    return [members[index][tree.superpixels] for index in order], weights

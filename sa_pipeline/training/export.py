@@ -9,9 +9,9 @@ from torch import Tensor
 from sa_pipeline.sam.state import TINY
 from sa_pipeline.training.loop import TrainState
 
-LOGIT_SCALE = 5.0
-"""Factor on the mask logits. Focal loss leaves them shallow, and the stability score shifts them by one: unscaled,
-no mask would count as stable. Masks themselves, logits above 0, stay as they are."""
+LOGIT_SCALE = 3.0
+"""Factor on the mask logits. Training leaves them shallow, and the stability score shifts them by one: unscaled,
+few masks would count as stable. Masks themselves, logits above 0, stay as they are."""
 
 
 def weights_name(architecture: str) -> str:

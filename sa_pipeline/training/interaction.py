@@ -9,7 +9,7 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 from torch.nn import functional
 
-from sa_pipeline.training.losses import iou_with_best, lowest_loss_in_order, pairwise_mask_loss
+from sa_pipeline.training.losses import FOCAL_WEIGHT, iou_with_best, lowest_loss_in_order, pairwise_mask_loss
 from sa_pipeline.training.prompts import FirstPrompts, correction_click, sample_first_prompts
 from sa_pipeline.training.samples import MASK_STRIDE, Prepared
 
@@ -28,6 +28,7 @@ class InteractionSettings:
         distinct: Whether no mask of an image is prompted for twice; an image with few masks has few prompts.
         trust_predicted_iou: Whether to go on, after the first round, with the output of the highest predicted IoU, as
             the paper does, instead of the one that comes closest to what was meant.
+        focal_weight: Of the focal loss against the dice loss, in the paper 20.
     """
 
     prompts: int = 64
@@ -37,6 +38,7 @@ class InteractionSettings:
     nested: bool = False
     distinct: bool = False
     trust_predicted_iou: bool = False
+    focal_weight: float = FOCAL_WEIGHT
 
     @property
     def rounds(self) -> int:
@@ -138,7 +140,7 @@ class _Dialogue:
         logits, predicted_iou = logits[:, 1:], predicted_iou[:, 1:]
         targets = self.low_masks[torch.from_numpy(self.first.targets).to(self.device)]
         counts = torch.from_numpy(self.first.counts).to(self.device)
-        mask_loss = lowest_loss_in_order(pairwise_mask_loss(logits, targets), counts).mean()
+        mask_loss = lowest_loss_in_order(pairwise_mask_loss(logits, targets, self.settings.focal_weight), counts).mean()
         allowed = torch.from_numpy(self.first.allowed).to(self.device)
         wanted = iou_with_best(logits, self.low_masks, allowed, self.sample.weights.to(self.device))
         self._lose(mask_loss, functional.mse_loss(predicted_iou, wanted))
@@ -167,7 +169,7 @@ class _Dialogue:
         logits, predicted_iou = self._decode(self.logits[:, None])
         logits, predicted_iou = logits[:, :1], predicted_iou[:, :1]
         reached = iou_with_best(logits, self.low_masks, self.own)
-        mask_loss = pairwise_mask_loss(logits, self.targets[:, None]).mean()
+        mask_loss = pairwise_mask_loss(logits, self.targets[:, None], self.settings.focal_weight).mean()
         self._lose(mask_loss, functional.mse_loss(predicted_iou, reached))
         self.last_iou = float(reached.mean())
         self.logits = logits.detach()[:, 0]

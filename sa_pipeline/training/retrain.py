@@ -25,6 +25,7 @@ from sa_pipeline.training.loop import (
     save_state,
     train,
 )
+from sa_pipeline.training.losses import FOCAL_WEIGHT, TINY_FOCAL_WEIGHT
 from sa_pipeline.training.samples import SampleSource
 from sa_pipeline.training.settings import WITHOUT_EFFECT, TrainingSettings
 from sa_pipeline.training.stopping import StopRequest
@@ -153,6 +154,7 @@ def _phase(settings: TrainingSettings, source: SampleSource, sam: Sam, architect
             repeats=settings.repeats,
             distinct=True,
             trust_predicted_iou=True,
+            focal_weight=_focal_weight(settings, architecture),
         ),
         learning_rate=settings.peak_learning_rate,
         augment=False,
@@ -163,6 +165,12 @@ def _phase(settings: TrainingSettings, source: SampleSource, sam: Sam, architect
         independent_images=True,
         recompute=settings.recompute,
     )
+
+
+def _focal_weight(settings: TrainingSettings, architecture: str) -> float:
+    if settings.focal_weight is not None:
+        return settings.focal_weight
+    return TINY_FOCAL_WEIGHT if architecture == TINY else FOCAL_WEIGHT
 
 
 def _optimizer(settings: TrainingSettings) -> OptimizerSettings:

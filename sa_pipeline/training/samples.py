@@ -1,9 +1,7 @@
 """Training samples: an image with its masks, annotated or drawn on the fly, brought to the model's input."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import cv2
@@ -13,7 +11,6 @@ import torch
 from torch import Tensor
 
 from sa_pipeline.annotated.image import AnnotatedSource
-from sa_pipeline.annotated.sa1b_tars import Sa1bSource
 from sa_pipeline.training.scenes import Scene, draw_scene
 
 MASK_STRIDE = 4
@@ -94,14 +91,6 @@ class AnnotatedScenes:
             kept = by_column.mean(axis=(1, 2)) <= self._max_mask_share
             by_column, weights = by_column[kept], weights[kept]
         return Scene(image.pixels, by_column.transpose(0, 2, 1), weights)
-
-
-class ShardSource(AnnotatedScenes):
-    """Scenes in SA-1B tars, whose predicted IoU is the weight of a mask."""
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        """Lists the tars' members; pixels are read when they are asked for."""
-        super().__init__(Sa1bSource(paths), weighted=True)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ def main() -> None:
     given = parser.parse_args()
     given.output.mkdir(parents=True, exist_ok=True)
     progress = TerminalProgress()
+    # Before the first use: a forked process would wait for threads that it does not have.
+    cv2.setNumThreads(1)
     fetch_packages(given.photographs, progress)
     shards = range(given.scenes // SCENES_PER_SHARD)
     paths = [given.output / f"scenes_{shard:06d}.tar" for shard in shards]
@@ -44,7 +46,7 @@ def main() -> None:
         return
     _in_worker.library, _in_worker.seed = load_library(given.photographs), given.seed
     # Forked, so that the photographs are in memory once.
-    with multiprocessing.get_context("fork").Pool(given.processes, cv2.setNumThreads, (1,)) as pool:
+    with multiprocessing.get_context("fork").Pool(given.processes) as pool:
         list(progress.track(pool.imap(_write_shard, missing), description="scene shards", total=len(missing)))
 
 

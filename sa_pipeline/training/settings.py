@@ -24,6 +24,11 @@ class TrainingSettings(BaseModel):
         le=2,
         description="rounds without a new click: one after a random correction, one last (App. A)",
     )
+    focal_weight: float | None = Field(
+        default=None,
+        ge=0.0,
+        description="of the focal loss against the dice loss; None: 20 (App. A), for `tiny` 0.5 (ours)",
+    )
     max_mask_share: float = Field(
         default=0.9, gt=0.0, le=1.0, description="of the image; larger masks are left out (App. A)"
     )

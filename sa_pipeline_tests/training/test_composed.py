@@ -7,7 +7,6 @@ import skimage.data
 
 from sa_pipeline.training.composed import compose_scene
 from sa_pipeline.training.photographs import Library
-from sa_pipeline.training.regions import build_region_tree
 
 
 @pytest.fixture(scope="module")
@@ -38,24 +37,3 @@ def test_pasted_objects_come_first_with_full_weight_and_no_region_cuts_through_t
                 apart_or_within = not 0.1 < common / region.sum() < 0.9
                 assert apart_or_within or common / thing.sum() > 0.9
     assert found >= 6
-
-
-def test_two_colours_are_two_regions_of_the_longest_life():
-    image = np.full((80, 120, 3), (200, 60, 40), np.uint8)
-    image[20:60, 30:80] = (30, 80, 200)
-    tree = build_region_tree(image, superpixels=60)
-    wanted = (image == (30, 80, 200)).all(axis=2)
-    order = np.argsort(-tree.lifetimes)[:3]
-    overlaps = [
-        (mask & wanted).sum() / (mask | wanted).sum() for mask in (tree.members[i][tree.superpixels] for i in order)
-    ]
-    assert max(overlaps) > 0.9
-
-
-def test_a_region_tree_ends_in_one_region_that_is_the_whole_image():
-    tree = build_region_tree(skimage.data.chelsea()[:120, :160], superpixels=80)
-    count = tree.members.shape[1]
-    assert len(tree.members) == 2 * count - 1
-    assert tree.members[-1].all()
-    assert tree.areas[-1] == 120 * 160
-    assert (tree.lifetimes >= 0).all()
