@@ -28,7 +28,7 @@ def score_histograms(candidates: pa.Table, settings: MaskSettings) -> Image.Imag
     panels = (
         ("predicted IoU", candidates["predicted_iou"].to_numpy(), settings.pred_iou_thresh),
         ("stability score", candidates["stability_score"].to_numpy(), settings.stability_score_thresh),
-        ("root of share of image area", np.sqrt(area / size.prod(axis=1)), None),
+        ("root of area share", np.sqrt(area / size.prod(axis=1)), None),
     )
     figure = Figure(figsize=(9, 2.6), dpi=100, layout="constrained")
     for axes, (title, values, threshold) in zip(figure.subplots(1, 3), panels, strict=True):
