@@ -130,9 +130,8 @@ class SharedDecoder:
         tokens, image = self._work.attend(sparse)
         predicted_iou = self._work.score(tokens)
         scores = predicted_iou.flatten()
-        confident = _above(scores, pred_iou_floor)
+        confident, wanted, rows = _confident(predicted_iou, pred_iou_floor)
         proposals = predicted_iou.shape[1]
-        wanted, rows = torch.div(confident, proposals, rounding_mode="floor").unique(return_inverse=True)
         logits = [scores.new_zeros(0, *self._work.logits_size)]
         for some in wanted.split(self._drawn_at_once or max(1, len(wanted))):
             if len(some):
@@ -187,13 +186,19 @@ class GuardedDecoder:
             tokens, image = self._work.attend(sparse)
             predicted_iou = self._work.score(tokens)
             scores = predicted_iou.flatten()
-            confident = _above(scores, pred_iou_floor)
-            proposals = predicted_iou.shape[1]
-            wanted, rows = torch.div(confident, proposals, rounding_mode="floor").unique(return_inverse=True)
+            confident, wanted, rows = _confident(predicted_iou, pred_iou_floor)
             if len(wanted) == 0:
                 return DecodedPoints(scores, confident, scores.new_zeros(0, *self._work.logits_size))
             drawn = self._work.draw(tokens, image, wanted)
-        return DecodedPoints(scores, confident, drawn[rows, confident % proposals])
+        return DecodedPoints(scores, confident, drawn[rows, confident % predicted_iou.shape[1]])
+
+
+def _confident(predicted_iou: torch.Tensor, floor: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Of (B, M) predicted IoU: the outputs above the floor (K,), their prompts (W,), and each one's place in those."""
+    confident = _above(predicted_iou.flatten(), floor)
+    prompts = torch.div(confident, predicted_iou.shape[1], rounding_mode="floor")
+    wanted, rows = prompts.unique(return_inverse=True)
+    return confident, wanted, rows
 
 
 def _above(scores: torch.Tensor, floor: float) -> torch.Tensor:

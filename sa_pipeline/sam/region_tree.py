@@ -1,4 +1,4 @@
-"""Regions of a photograph without a model: a tree of merged superpixels, as labels to learn from.
+"""Regions of a photograph without a model: a tree of merged superpixels.
 
 Agglomerative clustering in the manner of Ward (1963): neighbouring regions that differ least for their size are merged
 first. How long a region lasts before it is merged says how much it looks like a thing of its own.
@@ -62,9 +62,10 @@ def build_region_tree(image: npt.NDArray[np.uint8], superpixels: int = 700) -> R
     """
     lab = np.asarray(cv2.cvtColor(image.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB), np.float32)
     texture = _oriented_energy(lab[..., 0])
-    edges = _edge_strength(lab, texture)
+    colour = lab * np.array([1.0, CHROMA_WEIGHT, CHROMA_WEIGHT], np.float32)
+    edges = _edge_strength(colour, texture)
     labels = _superpixels(edges, superpixels)
-    return _merged(labels, lab, texture, edges)
+    return _merged(labels, lab, colour, texture, edges)
 
 
 def _oriented_energy(lightness: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -78,10 +79,9 @@ def _oriented_energy(lightness: npt.NDArray[np.float32]) -> npt.NDArray[np.float
     return np.stack(channels, axis=-1).astype(np.float32)
 
 
-def _edge_strength(lab: npt.NDArray[np.float32], texture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _edge_strength(colour: npt.NDArray[np.float32], texture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Change of colour at three scales plus change of texture at one, (H, W)."""
-    colour = lab * np.array([1.0, CHROMA_WEIGHT, CHROMA_WEIGHT], np.float32)
-    strength = np.zeros(lab.shape[:2], np.float32)
+    strength = np.zeros(colour.shape[:2], np.float32)
     for sigma, weight in ((1.0, 0.35), (2.0, 0.35), (4.0, 0.3)):
         gx, gy = _gradients(colour, sigma)
         strength += np.float32(weight * sigma**0.7) * np.sqrt((gx**2 + gy**2).sum(axis=-1))
@@ -117,6 +117,7 @@ def _superpixels(edges: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.i
 def _merged(
     labels: npt.NDArray[np.int32],
     lab: npt.NDArray[np.float32],
+    colour: npt.NDArray[np.float32],
     texture: npt.NDArray[np.float32],
     edges: npt.NDArray[np.float32],
 ) -> RegionTree:
@@ -126,7 +127,7 @@ def _merged(
     strengths, lengths = _borders(labels, edges, leaves)
     parents, heights = merge_regions(
         areas,
-        _sums(labels, lab * np.array([1.0, CHROMA_WEIGHT, CHROMA_WEIGHT], np.float32), leaves),
+        _sums(labels, colour, leaves),
         _colour_histograms(labels, lab, leaves),
         _sums(labels, texture, leaves),
         strengths,

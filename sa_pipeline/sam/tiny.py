@@ -1,8 +1,8 @@
 """The built-in checkpoint's architecture: SAM's prompt encoder and mask decoder behind a small conv encoder.
 
-Everything after the image embedding is `segment_anything`'s own code, so that the unmodified
-`SamPredictor` and `SamAutomaticMaskGenerator` work with it. Only the image encoder is ours: a residual
-convolutional pyramid, since a plain ViT needs far more training than a laptop can give.
+Everything after the image embedding is `segment_anything`'s own code, with a wider upscaling, so that the unmodified
+`SamPredictor` and `SamAutomaticMaskGenerator` work with it. The image encoder is ours: a residual convolutional
+pyramid, since a plain ViT needs far more training than a laptop can give, and the codes of the image's regions.
 """
 
 from __future__ import annotations

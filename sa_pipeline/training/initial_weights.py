@@ -116,7 +116,8 @@ def bind_earlier_masks(sam: Sam) -> None:
     decoder = sam.mask_decoder
     with torch.no_grad():
         _pass_masks(sam.prompt_encoder.mask_downscaling)
-        first, second = _upscaling_weights(decoder.output_upscaling)
+        enlargements = _enlargements(decoder.output_upscaling)
+        first, second = (layer.weight for layer in enlargements)
         plus, minus, drawn = 2 * CODE_CHANNELS, 2 * CODE_CHANNELS + 1, CODE_CHANNELS + 1
         first[:, [plus, minus]] = 0.0
         for quarter, channel in enumerate(EARLIER):
@@ -124,7 +125,7 @@ def bind_earlier_masks(sam: Sam) -> None:
             first[channel, plus, row, column], first[channel, minus, row, column] = 1.0, -1.0
         second[:, drawn] = 0.0
         second[plus, drawn], second[minus, drawn] = U_GAIN, -U_GAIN
-        cast(Tensor, decoder.output_upscaling[3].bias)[drawn] = OFFSET
+        cast(Tensor, enlargements[1].bias)[drawn] = OFFSET
         _compare_codes(decoder, 0)
         last = decoder.output_hypernetworks_mlps[0].layers[2]
         last.weight[drawn] = 0.0
@@ -148,8 +149,8 @@ def _pass_masks(downscaling: nn.Sequential) -> None:
         three.weight[channel, 2 * quarter], three.weight[channel, 2 * quarter + 1] = EARLIER_GAIN, -EARLIER_GAIN
 
 
-def _upscaling_weights(upscaling: nn.Sequential) -> tuple[Tensor, Tensor]:
-    return cast(nn.ConvTranspose2d, upscaling[0]).weight, cast(nn.ConvTranspose2d, upscaling[3]).weight
+def _enlargements(upscaling: nn.Sequential) -> tuple[nn.ConvTranspose2d, nn.ConvTranspose2d]:
+    return cast(nn.ConvTranspose2d, upscaling[0]), cast(nn.ConvTranspose2d, upscaling[3])
 
 
 def _mark_clicks(sam: Sam) -> None:
@@ -196,7 +197,7 @@ def _copy_from_clicks(attention: Attention) -> None:
 
 def _pass_codes(upscaling: nn.Sequential) -> None:
     """Carries the codes through both enlargements unchanged; `gelu(x) - gelu(-x)` is x."""
-    first, second = cast(nn.ConvTranspose2d, upscaling[0]), cast(nn.ConvTranspose2d, upscaling[3])
+    first, second = _enlargements(upscaling)
     first_bias, second_bias = cast(Tensor, first.bias), cast(Tensor, second.bias)
     first.weight.mul_(SIDE_GAIN)
     second.weight.mul_(SIDE_GAIN)

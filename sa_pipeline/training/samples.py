@@ -11,14 +11,11 @@ import torch
 from torch import Tensor
 
 from sa_pipeline.annotated.image import AnnotatedSource
+from sa_pipeline.sam.tiny import PIXEL_MEAN, PIXEL_STD
 from sa_pipeline.training.scenes import Scene, draw_scene
 
 MASK_STRIDE = 4
 """Input pixels per pixel of the low-resolution logits."""
-
-PIXEL_MEAN = (123.675, 116.28, 103.53)
-PIXEL_STD = (58.395, 57.12, 57.375)
-"""`Sam.preprocess`'s own constants."""
 
 LEAST_WEIGHT = 1e-6
 """Of a mask whose predicted IoU is zero: chances must be above it."""
