@@ -1,0 +1,60 @@
+"""A dataset that is ready to be annotated, made once for all tests of the studio."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import skimage.data
+from PIL import Image
+
+from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset, save_config
+from sa_pipeline.images.ledger import append_new_images, list_shards
+from sa_pipeline.sam.registry import LoadedModel
+from sa_pipeline.settings import ImageSettings, PipelineSettings
+from sa_pipeline.stages.candidate_masks import make_candidate_masks
+from sa_pipeline.stages.deduplicated_masks import make_deduplicated_masks
+from sa_pipeline.stages.filtered_masks import make_filtered_masks
+from sa_pipeline.stages.image_embeddings import make_image_embeddings
+from sa_pipeline.stages.raw_images import make_raw_images
+from sa_pipeline_tests.conftest import SMALL_MASKS
+
+PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
+"""In the order of their image ids, 1 to 4; 512x512, 451x300, 600x400 and 640x427 px."""
+
+CopyHome = Callable[[Path], Dataset]
+
+
+@pytest.fixture(scope="session")
+def annotated_home(tmp_path_factory: pytest.TempPathFactory, tiny: LoadedModel) -> CopyHome:
+    """Copies a dataset of four photographs in two shards, embeddings and automatic masks included, to a new folder.
+
+    Use: `dataset = annotated_home(tmp_path / "home")`. Each copy may be changed at will.
+    """
+    made = tmp_path_factory.mktemp("annotated")
+    photographs = made / "photographs"
+    photographs.mkdir()
+    for name in PHOTOGRAPHS:
+        Image.fromarray(getattr(skimage.data, name)()).save(photographs / f"{name}.jpg", quality=95)
+    settings = PipelineSettings(images=ImageSettings(images_per_shard=2), masks=SMALL_MASKS)
+    dataset = open_dataset(made / "home", DatasetConfig(source=str(photographs), settings=settings))
+    append_new_images(dataset.storage, str(photographs), settings.images)
+    for shard in list_shards(dataset.storage):
+        make_raw_images(dataset, shard)
+        make_image_embeddings(dataset, shard, tiny)
+        make_candidate_masks(dataset, shard, tiny)
+        make_filtered_masks(dataset, shard)
+        make_deduplicated_masks(dataset, shard)
+    save_config(dataset)
+
+    def copy(home: Path) -> Dataset:
+        shutil.copytree(dataset.home, home)
+        return open_dataset(home, dataset.config)
+
+    return copy
+
+
+@pytest.fixture
+def studio_dataset(annotated_home: CopyHome, tmp_path: Path) -> Dataset:
+    """A copy of `annotated_home` for one test."""
+    return annotated_home(tmp_path / "home")
