@@ -1,0 +1,4 @@
+/** Every `data-testid` of the pages and the editor; the Playwright tests use the literal values, so they stay as they are. */
+export const testids = {
+  app: 'app',
+} as const;

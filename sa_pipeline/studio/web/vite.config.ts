@@ -1,0 +1,43 @@
+import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { svelte } from '@sveltejs/vite-plugin-svelte';
+import type { Plugin } from 'vite';
+import { defineConfig } from 'vitest/config';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const runtime = join(here, 'node_modules', 'onnxruntime-web', 'dist');
+const runtimeFiles = ['ort-wasm-simd-threaded.mjs', 'ort-wasm-simd-threaded.wasm'];
+
+/** Puts the WebAssembly part of ONNX Runtime under ort/, where its own threads find it by a plain name. */
+function onnxRuntime(): Plugin {
+  return {
+    name: 'onnx-runtime',
+    writeBundle(options) {
+      const target = join(options.dir ?? '', 'ort');
+      mkdirSync(target, { recursive: true });
+      for (const name of runtimeFiles) copyFileSync(join(runtime, name), join(target, name));
+    },
+    configureServer(server) {
+      server.middlewares.use('/ort/', (request, response, next) => {
+        const name = (request.url ?? '').replace(/^\//, '').replace(/\?.*/, '');
+        if (!runtimeFiles.includes(name) || !existsSync(join(runtime, name))) return next();
+        response.setHeader('Content-Type', name.endsWith('.mjs') ? 'text/javascript' : 'application/wasm');
+        response.end(readFileSync(join(runtime, name)));
+      });
+    },
+  };
+}
+
+const isolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
+
+export default defineConfig({
+  base: './',
+  plugins: [svelte({ configFile: false }), onnxRuntime()],
+  // The bundle that holds its own WebAssembly starts its threads from our worker's file and hangs; this picks the other.
+  resolve: { conditions: ['onnxruntime-web-use-extern-wasm', 'module', 'browser', 'import'] },
+  worker: { format: 'es' },
+  build: { outDir: '../static', emptyOutDir: true, target: 'es2022', chunkSizeWarningLimit: 1000 },
+  server: { headers: isolation, proxy: { '/api': process.env.STUDIO_SERVER ?? 'http://127.0.0.1:8080' } },
+  test: { include: ['src/**/*.test.ts'] },
+});
