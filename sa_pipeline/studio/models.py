@@ -20,9 +20,9 @@ Point = tuple[float, float]
 
 
 class _Body(BaseModel):
-    """A request: unknown fields are refused."""
+    """A request: unknown fields and numbers without end are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class _Answer(BaseModel):
