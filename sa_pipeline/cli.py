@@ -80,7 +80,9 @@ def run(
     Example: sa-pipeline run photos --output masks --preset fast
     """
     known = open_dataset(output)
-    settings = known.settings if preset_name is None else preset(preset_name.value)
+    settings = known.settings
+    if preset_name is not None:
+        settings = preset(preset_name.value).model_copy(update={"studio": settings.studio})
     if checkpoint is not None:
         settings = settings.model_copy(update={"checkpoint": checkpoint})
     if images_per_shard is not None:

@@ -107,7 +107,8 @@ def _read_config(path: Path) -> DatasetConfig:
 def _with_environment(config: DatasetConfig, environment: Mapping[str, str]) -> DatasetConfig:
     values = config.model_dump()
     if name := environment.get("SA_PIPELINE_PRESET"):
-        values["settings"] = preset(name).model_dump() | {"checkpoint": config.settings.checkpoint}
+        kept = config.settings.model_dump(include={"checkpoint", "studio"})
+        values["settings"] = preset(name).model_dump() | kept
     if source := environment.get("SA_PIPELINE_SOURCE"):
         values["source"] = source
     if url := environment.get("SA_PIPELINE_STORAGE"):

@@ -65,6 +65,16 @@ class CatalogError(SaPipelineError):
     """The catalogue does not exist or a query against it failed."""
 
 
+class StudioError(SaPipelineError):
+    """The annotation studio's database is damaged or newer than this program, or what was asked of it is not there."""
+
+
+class StudioUnavailableError(StudioError):
+    """The annotation studio's database does not answer or cannot be written."""
+
+    transient = True
+
+
 def describe_validation_error(error: ValidationError, *, name: str) -> str:
     """Says in one sentence what the first problem of a pydantic error is: where, what was expected, what was got.
 

@@ -215,6 +215,40 @@ class EvaluationSettings(_Settings):
     seed: int = Field(default=0, ge=0, description="of that chance")
 
 
+class StudioSettings(_Settings):
+    """How the annotation studio hands out work and guards itself; no file of the shard flow depends on it."""
+
+    database_url: str | None = Field(
+        default=None,
+        description="postgresql://USER@HOST/NAME or sqlite:///PATH; None: studio/studio.sqlite of the home. The "
+        "environment variable SA_PIPELINE_STUDIO_DATABASE goes before it, so that a password need not stand here",
+    )
+    lease_seconds: float = Field(default=120.0, gt=0, description="that a task stays its holder's after a sign of life")
+    heartbeat_seconds: float = Field(default=30.0, gt=0, description="between two signs of life of an open page")
+    guideline_seconds: float = Field(
+        default=30.0, gt=0, description="for one mask; the person is to move on after it (paper §4)"
+    )
+    session_hours: float = Field(default=12.0, gt=0, description="from signing in until the person must do so again")
+    pilot_tasks: int = Field(
+        default=0, ge=0, description="of a round, done by reviewers and leads before others start; 30 in the paper (§F)"
+    )
+    annotators_per_image: int = Field(default=1, ge=1, le=100, description="people who work on a picture on their own")
+    daily_qa_per_annotator: int = Field(default=5, ge=0, description="finished tasks of a person in the day's QA list")
+    requests_per_second: float = Field(default=50.0, gt=0, description="of one person; those above are refused")
+    sign_ins_per_minute: int = Field(
+        default=10, ge=1, description="with a wrong token, of one network address; those above are refused"
+    )
+    max_body_bytes: int = Field(default=16_000_000, ge=1_000_000, description="of a request; larger ones are refused")
+
+    @model_validator(mode="after")
+    def _heartbeat_within_lease(self) -> "StudioSettings":
+        if self.heartbeat_seconds >= self.lease_seconds:
+            raise ValueError(
+                f"heartbeat_seconds ({self.heartbeat_seconds}) must be below lease_seconds ({self.lease_seconds})"
+            )
+        return self
+
+
 class PipelineSettings(_Settings):
     """All settings of one dataset."""
 
@@ -222,6 +256,7 @@ class PipelineSettings(_Settings):
     embeddings: EmbeddingSettings = EmbeddingSettings()
     masks: MaskSettings = MaskSettings()
     quality: QualitySettings = QualitySettings()
+    studio: StudioSettings = StudioSettings()
     arithmetic: Arithmetic = Field(
         default=Arithmetic.FLOAT32, description="how sums are done; reference, where no bit may differ"
     )

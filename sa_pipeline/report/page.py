@@ -80,7 +80,7 @@ def write_report(dataset: Dataset, progress: Progress | None = None) -> Path:
         rejected=rejected,
         funnel=FUNNEL_FILE,
         scores=SCORES_FILE,
-        settings=yaml.safe_dump(dataset.settings.model_dump(mode="json"), sort_keys=False),
+        settings=yaml.safe_dump(dataset.settings.model_dump(mode="json", exclude={"studio"}), sort_keys=False),
     )
     home.write_bytes(f"{REPORT_FOLDER}/index.html", page)
     return dataset.home / REPORT_FOLDER / "index.html"

@@ -1,11 +1,13 @@
 """A dataset that is ready to be annotated, made once for all tests of the studio."""
 
 import shutil
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import skimage.data
+import sqlalchemy as sa
 from PIL import Image
 
 from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset, save_config
@@ -18,6 +20,7 @@ from sa_pipeline.stages.filtered_masks import make_filtered_masks
 from sa_pipeline.stages.image_embeddings import make_image_embeddings
 from sa_pipeline.stages.raw_images import make_raw_images
 from sa_pipeline_tests.conftest import SMALL_MASKS
+from sa_pipeline_tests.studio.postgresql import postgresql_programs, running_postgresql
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 """In the order of their image ids, 1 to 4; 512x512, 451x300, 600x400 and 640x427 px."""
@@ -58,3 +61,29 @@ def annotated_home(tmp_path_factory: pytest.TempPathFactory, tiny: LoadedModel) 
 def studio_dataset(annotated_home: CopyHome, tmp_path: Path) -> Dataset:
     """A copy of `annotated_home` for one test."""
     return annotated_home(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """URL of a PostgreSQL server of our own; skips where there is none."""
+    programs = postgresql_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (initdb is neither on PATH nor in /usr/lib/postgresql)")
+    with running_postgresql(programs, "fsync=off") as url:
+        yield url
+
+
+@pytest.fixture
+def postgresql_database(postgresql: str) -> str:
+    """URL of an empty database."""
+    name = f"studio_{uuid.uuid4().hex}"
+    server = sa.create_engine(sa.make_url(postgresql).set(drivername="postgresql+psycopg"), poolclass=sa.NullPool)
+    with server.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    return sa.make_url(postgresql).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str | None:
+    """Where the studio's database is; None: SQLite in the home."""
+    return None if request.param == "sqlite" else request.getfixturevalue("postgresql_database")

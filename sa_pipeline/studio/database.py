@@ -1,0 +1,164 @@
+"""The studio's database: SQLite in the dataset's home, or PostgreSQL by URL.
+
+SQLite allows one writer at a time and lets others poll, which is unfair: under load some wait for seconds. Here all
+writes of a process go through one thread, which does what waits in one transaction and answers only when it is on disk.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from sa_pipeline.dataset import Dataset
+from sa_pipeline.errors import SettingsError, StudioUnavailableError
+from sa_pipeline.settings import StudioSettings
+from sa_pipeline.studio.migrating import migrate
+from sa_pipeline.studio.writers import GroupCommitWriter, PooledWriter, Writer, unavailable
+
+DATABASE_VARIABLE = "SA_PIPELINE_STUDIO_DATABASE"
+
+BUSY_MILLISECONDS = 30_000
+"""How long SQLite waits for the writer of another process, such as the one that fills the queue."""
+
+POOL_SIZE = 20
+"""Connections to PostgreSQL, or readers of SQLite, of one process."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Studio:
+    """The open database of a dataset's annotation studio.
+
+    Attributes:
+        dataset: Whose pictures are annotated.
+        settings: The dataset's.
+        clock: Seconds since 1970 (UTC).
+    """
+
+    dataset: Dataset
+    settings: StudioSettings
+    clock: Callable[[], float]
+    _readers: sa.Engine = field(repr=False)
+    _writer: Writer = field(repr=False)
+
+    @property
+    def kind(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._readers.dialect.name
+
+    @property
+    def folder(self) -> Path:
+        """Where guidelines, decoders and, for SQLite, the database lie."""
+        return studio_folder(self.dataset)
+
+    def write(self, function: Callable[[sa.Connection], T]) -> T:
+        """Runs a function in one transaction and returns what it returned, once that is on disk.
+
+        Args:
+            function: Does nothing but ask and change the database, since it may be run again; what it raises undoes
+                its changes and is raised here.
+
+        Raises:
+            StudioUnavailableError: The database does not answer or cannot be written; nothing was changed.
+        """
+        return self._writer.write(function)
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Yields a connection that sees one state of the database and must change nothing.
+
+        Raises:
+            StudioUnavailableError: The database does not answer.
+        """
+        with unavailable(self._readers), self._readers.connect() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Finishes the writes that wait and closes all connections."""
+        self._writer.close()
+        self._readers.dispose()
+
+
+def studio_folder(dataset: Dataset) -> Path:
+    """Folder of the studio in the home of a dataset."""
+    return dataset.home / "studio"
+
+
+def open_studio(dataset: Dataset, clock: Callable[[], float] = time.time) -> Studio:
+    """Opens a dataset's studio; makes its database, or brings it up to date, where that is needed.
+
+    Args:
+        dataset: Its `settings.studio.database_url`, or the environment variable `SA_PIPELINE_STUDIO_DATABASE`, says
+            where the database is.
+        clock: Seconds since 1970 (UTC).
+
+    Raises:
+        SettingsError: The URL is not one of SQLite or PostgreSQL.
+        StudioError: The database was made by a newer version of this program.
+        StudioUnavailableError: The database does not answer or cannot be written.
+    """
+    url = _parse_url(os.environ.get(DATABASE_VARIABLE) or dataset.settings.studio.database_url, dataset)
+    open_database = _open_sqlite if url.get_backend_name() == "sqlite" else _open_postgresql
+    return open_database(dataset, url, clock)
+
+
+def _parse_url(text: str | None, dataset: Dataset) -> sa.URL:
+    if text is None:
+        return sa.URL.create("sqlite", database=str(studio_folder(dataset) / "studio.sqlite"))
+    expected = "expected postgresql://USER@HOST/NAME or sqlite:///PATH"
+    try:
+        url = sa.make_url(text)
+    except ArgumentError:
+        raise SettingsError(f"settings.studio.database_url: not the URL of a database; {expected}.") from None
+    backend = url.get_backend_name()
+    if backend not in ("sqlite", "postgresql") or not url.database or url.database == ":memory:":
+        raise SettingsError(f"settings.studio.database_url: got {url.render_as_string()}; {expected}.")
+    return url.set(drivername="sqlite" if backend == "sqlite" else "postgresql+psycopg")
+
+
+def _open_sqlite(dataset: Dataset, url: sa.URL, clock: Callable[[], float]) -> Studio:
+    path = Path(str(url.database))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudioUnavailableError(f"{path.parent} cannot be made: {error.strerror}.") from error
+    writing = sa.create_engine(url, poolclass=sa.NullPool)
+    _prepare_sqlite(writing, "BEGIN IMMEDIATE", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+    reading = sa.create_engine(url, poolclass=sa.QueuePool, pool_size=POOL_SIZE, max_overflow=-1)
+    _prepare_sqlite(reading, "BEGIN", "query_only=ON")
+    with unavailable(writing):
+        migrate(writing)
+    return Studio(dataset, dataset.settings.studio, clock, reading, GroupCommitWriter(writing))
+
+
+def _prepare_sqlite(engine: sa.Engine, begin: str, *pragmas: str) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def connect(connection: "sqlite3.Connection", _record: object) -> None:  # type: ignore[name-defined]  # noqa: F821
+        # Transactions are begun below; Python's own rules about when to begin one would be in the way.
+        connection.isolation_level = None
+        for pragma in (f"busy_timeout={BUSY_MILLISECONDS}", *pragmas):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def start(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+
+def _open_postgresql(dataset: Dataset, url: sa.URL, clock: Callable[[], float]) -> Studio:
+    try:
+        engine = sa.create_engine(url, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, pool_pre_ping=True)
+    except (ImportError, NoSuchModuleError):
+        raise SettingsError(
+            "settings.studio.database_url names PostgreSQL, whose driver is not installed; "
+            "run: pip install 'sa-pipeline[postgresql]'."
+        ) from None
+    with unavailable(engine):
+        migrate(engine)
+    return Studio(dataset, dataset.settings.studio, clock, engine, PooledWriter(engine))

@@ -1,0 +1,1 @@
+"""Alembic's migrations of the studio's database, one module per step."""
