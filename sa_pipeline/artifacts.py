@@ -31,7 +31,17 @@ class AssetName(enum.StrEnum):
     SA1B_EXPORT = "sa1b_export"
 
 
-SCHEMA_VERSIONS: Mapping[AssetName, int] = dict.fromkeys(AssetName, 1)
+class RoundAssetName(enum.StrEnum):
+    """The assets of an annotation round that are files."""
+
+    HUMAN_MASKS = "human_masks"
+    HUMAN_MASK_EVENTS = "human_mask_events"
+
+
+FileAssetName = AssetName | RoundAssetName
+"""An asset whose partition, a shard or a round, is one file."""
+
+SCHEMA_VERSIONS: Mapping[FileAssetName, int] = dict.fromkeys((*AssetName, *RoundAssetName), 1)
 """Raised when an asset's file or the rule that makes it changes, so that files made before are stale."""
 
 
@@ -50,8 +60,8 @@ class ArtifactHeader(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    asset: AssetName
-    shard: str
+    asset: FileAssetName
+    partition: str
     schema_version: int
     settings: dict[str, Any]
     inputs: dict[str, str]
@@ -69,18 +79,18 @@ class ArtifactHeader(BaseModel):
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
 
 
-def artifact_name(asset: AssetName, shard: str) -> str:
+def artifact_name(asset: FileAssetName, partition: str) -> str:
     """Name of an asset's file within the storage root.
 
     The file that is named carries the header. For `sa1b_export` this is the index, published after its tar.
     """
     match asset:
         case AssetName.IMAGE_EMBEDDINGS:
-            return f"{asset}/{shard}.safetensors"
+            return f"{asset}/{partition}.safetensors"
         case AssetName.SA1B_EXPORT:
-            return f"{asset}/sa_{shard}.index.json"
+            return f"{asset}/sa_{partition}.index.json"
         case _:
-            return f"{asset}/{shard}.parquet"
+            return f"{asset}/{partition}.parquet"
 
 
 def export_tar_name(shard: str) -> str:
@@ -100,13 +110,13 @@ def parse_header(text: str | bytes, *, name: str) -> ArtifactHeader:
         raise ArtifactError(describe_validation_error(error, name=name)) from None
 
 
-def read_header(storage: Storage, asset: AssetName, shard: str) -> ArtifactHeader | None:
+def read_header(storage: Storage, asset: FileAssetName, partition: str) -> ArtifactHeader | None:
     """Reads the header of an asset's file; None when the file does not exist.
 
     Raises:
         ArtifactError: The file is there but damaged or not made by this pipeline.
     """
-    name = artifact_name(asset, shard)
+    name = artifact_name(asset, partition)
     if not storage.exists(name):
         return None
     try:
@@ -122,7 +132,7 @@ def read_header(storage: Storage, asset: AssetName, shard: str) -> ArtifactHeade
     except (KeyError, TypeError, ValueError, MemoryError, OverflowError, pa.ArrowException) as error:
         raise ArtifactError(
             f"{storage.url_of(name)} is damaged or not a file of this pipeline ({error}); "
-            f"delete it and materialize {asset} for shard {shard} again."
+            f"delete it and materialize {asset} for {partition} again."
         ) from error
     return parse_header(text, name=storage.url_of(name))
 
@@ -130,21 +140,23 @@ def read_header(storage: Storage, asset: AssetName, shard: str) -> ArtifactHeade
 def is_fresh(storage: Storage, expected: ArtifactHeader) -> bool:
     """Whether the file exists and was made from the same inputs, settings, checkpoint and schema as `expected`."""
     try:
-        header = read_header(storage, expected.asset, expected.shard)
+        header = read_header(storage, expected.asset, expected.partition)
     except ArtifactError:
         return False
     return header is not None and header.provenance == expected.provenance
 
 
-def input_digest(storage: Storage, asset: AssetName, shard: str) -> str:
+def input_digest(storage: Storage, asset: FileAssetName, partition: str) -> str:
     """Content digest of an asset's file, for the headers of the files that are made from it.
 
     Raises:
         ArtifactError: The file does not exist or is damaged.
     """
-    header = read_header(storage, asset, shard)
+    header = read_header(storage, asset, partition)
     if header is None:
-        raise ArtifactError(f"{storage.url_of(artifact_name(asset, shard))} does not exist; materialize {asset} first.")
+        raise ArtifactError(
+            f"{storage.url_of(artifact_name(asset, partition))} does not exist; materialize {asset} first."
+        )
     return header.content_digest
 
 
@@ -193,7 +205,7 @@ def writing_table(storage: Storage, schema: pa.Schema, header: ArtifactHeader) -
     Raises:
         StorageError: The file cannot be written.
     """
-    with storage.writing(artifact_name(header.asset, header.shard)) as path:
+    with storage.writing(artifact_name(header.asset, header.partition)) as path:
         parquet = pq.ParquetWriter(path, schema, compression="zstd", compression_level=3, store_schema=True)
         writer = TableWriter(parquet, schema, header)
         try:
@@ -205,8 +217,8 @@ def writing_table(storage: Storage, schema: pa.Schema, header: ArtifactHeader) -
 
 def read_table(
     storage: Storage,
-    asset: AssetName,
-    shard: str,
+    asset: FileAssetName,
+    partition: str,
     *,
     columns: list[str] | None = None,
     image_id: int | None = None,
@@ -216,16 +228,16 @@ def read_table(
     Args:
         storage: Where the file lies.
         asset: Any asset but `image_embeddings` and `sa1b_export`.
-        shard: The partition.
+        partition: The shard or round.
         columns: Read only these.
         image_id: Read only the rows of this image.
 
     Raises:
         ArtifactError: The file does not exist or is damaged.
     """
-    name = artifact_name(asset, shard)
+    name = artifact_name(asset, partition)
     if not storage.exists(name):
-        raise ArtifactError(f"{storage.url_of(name)} does not exist; materialize {asset} for shard {shard} first.")
+        raise ArtifactError(f"{storage.url_of(name)} does not exist; materialize {asset} for {partition} first.")
     filters = [("image_id", "=", image_id)] if image_id is not None else None
     try:
         with storage.reading(name) as file:
@@ -235,16 +247,16 @@ def read_table(
 
 
 def iterate_row_groups(
-    storage: Storage, asset: AssetName, shard: str, *, columns: list[str] | None = None
+    storage: Storage, asset: FileAssetName, partition: str, *, columns: list[str] | None = None
 ) -> Iterator[pa.Table]:
     """Yields an asset's row groups one after another, so that a shard need not fit in memory.
 
     Raises:
         ArtifactError: The file does not exist or is damaged.
     """
-    name = artifact_name(asset, shard)
+    name = artifact_name(asset, partition)
     if not storage.exists(name):
-        raise ArtifactError(f"{storage.url_of(name)} does not exist; materialize {asset} for shard {shard} first.")
+        raise ArtifactError(f"{storage.url_of(name)} does not exist; materialize {asset} for {partition} first.")
     with storage.reading(name) as file:
         try:
             parquet = pq.ParquetFile(file)

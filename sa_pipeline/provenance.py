@@ -102,7 +102,7 @@ def expected_header(
             raise ArtifactError(f"{asset} of shard {shard} needs a checkpoint; say which one made it.")
     return ArtifactHeader(
         asset=asset,
-        shard=shard,
+        partition=shard,
         schema_version=SCHEMA_VERSIONS[asset],
         settings=relevant_settings(asset, dataset.settings),
         inputs=inputs,

@@ -82,7 +82,7 @@ def report(
     if not result.reused and result.seconds > 0:
         throughput = header.counts.get(rate, 0) / result.seconds
         metadata[f"{rate}_per_second"] = dg.MetadataValue.float(round(throughput, 3))
-    metadata["file"] = dg.MetadataValue.path(dataset.storage.url_of(artifact_name(header.asset, header.shard)))
+    metadata["file"] = dg.MetadataValue.path(dataset.storage.url_of(artifact_name(header.asset, header.partition)))
     for title, name in (files or {}).items():
         metadata[title] = dg.MetadataValue.path(dataset.storage.url_of(name))
     if header.checkpoint is not None:

@@ -102,13 +102,13 @@ def _headers(storage: Storage, shard: str) -> Iterator[tuple[AssetName, Artifact
 
 
 def _insert_artifact(connection: duckdb.DuckDBPyConnection, storage: Storage, header: ArtifactHeader) -> None:
-    name = artifact_name(header.asset, header.shard)
+    name = artifact_name(header.asset, header.partition)
     checkpoint = header.checkpoint
     connection.execute(
         "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             header.asset.value,
-            header.shard,
+            header.partition,
             name,
             storage.size(name),
             header.schema_version,

@@ -51,13 +51,13 @@ def read_candidate_scores(dataset: Dataset, header: ArtifactHeader) -> Candidate
         StorageError: The distributions cannot be written.
     """
     columns = ["predicted_iou", "stability_score"]
-    rows = read_table(dataset.storage, AssetName.CANDIDATE_MASKS, header.shard, columns=columns)
+    rows = read_table(dataset.storage, AssetName.CANDIDATE_MASKS, header.partition, columns=columns)
     scores = CandidateScores(
-        shards={header.shard: header.content_digest},
+        shards={header.partition: header.content_digest},
         predicted_iou=ScoreDistribution.of(rows["predicted_iou"].to_numpy()),
         stability_score=ScoreDistribution.of(rows["stability_score"].to_numpy()),
     )
-    dataset.storage.write_bytes(f"{_folder(header)}/{header.shard}.json", scores.dump())
+    dataset.storage.write_bytes(f"{_folder(header)}/{header.partition}.json", scores.dump())
     return scores
 
 
@@ -78,7 +78,7 @@ def reference_scores(dataset: Dataset, header: ArtifactHeader) -> CandidateScore
     storage, name = dataset.storage, f"{_folder(header)}/{REFERENCE_FILE}"
     if storage.exists(name):
         return _read(storage, name)
-    left_out = {name, f"{_folder(header)}/{header.shard}.json"}
+    left_out = {name, f"{_folder(header)}/{header.partition}.json"}
     others = [other for other in storage.list(_folder(header), ".json") if other not in left_out]
     chosen = [_read(storage, other) for other in others[: dataset.settings.quality.reference_shards]]
     if len(chosen) < dataset.settings.quality.reference_shards:

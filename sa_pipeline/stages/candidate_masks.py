@@ -83,7 +83,7 @@ class _Parts:
     def __init__(self, storage: Storage, header: ArtifactHeader) -> None:
         digest = hashlib.sha256(header.dump().encode()).hexdigest()[:16]
         self._storage = storage
-        self._folder = f"{AssetName.CANDIDATE_MASKS}/parts/{header.shard}-{digest}"
+        self._folder = f"{AssetName.CANDIDATE_MASKS}/parts/{header.partition}-{digest}"
 
     def get(self, image: ShardImage) -> Proposals | None:
         if not self._storage.exists(self._name(image)):

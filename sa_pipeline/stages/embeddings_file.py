@@ -65,7 +65,7 @@ def writing_embeddings(storage: Storage, header: ArtifactHeader) -> Iterator[Emb
         StorageError: The file cannot be written.
     """
     with (
-        storage.writing(artifact_name(AssetName.IMAGE_EMBEDDINGS, header.shard)) as path,
+        storage.writing(artifact_name(AssetName.IMAGE_EMBEDDINGS, header.partition)) as path,
         # It has no name, so that nothing of it stays when the process is killed.
         tempfile.TemporaryFile(dir=path.parent) as data,
     ):

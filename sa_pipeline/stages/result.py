@@ -31,6 +31,6 @@ def make_unless_fresh(
     reused = is_fresh(storage, expected)
     if not reused:
         make(expected)
-    header = read_header(storage, expected.asset, expected.shard)
+    header = read_header(storage, expected.asset, expected.partition)
     assert header is not None  # noqa: S101  # just published
     return StageResult(header, reused, time.monotonic() - started)

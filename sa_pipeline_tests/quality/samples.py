@@ -14,7 +14,7 @@ SIDE = 40
 
 def header(asset: AssetName, shard: str, digest: str = "weights") -> ArtifactHeader:
     checkpoint = CheckpointRef(name="tiny", architecture="tiny", digest=digest)
-    return ArtifactHeader(asset=asset, shard=shard, schema_version=1, settings={}, inputs={}, checkpoint=checkpoint)
+    return ArtifactHeader(asset=asset, partition=shard, schema_version=1, settings={}, inputs={}, checkpoint=checkpoint)
 
 
 def mask_rows(boxes: list[tuple[int, int, int, int]]) -> dict[str, list]:

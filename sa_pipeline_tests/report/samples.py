@@ -18,7 +18,7 @@ REJECTED = '/photos/<script>alert("x")</script>&.jpg'
 
 
 def header(asset: AssetName) -> ArtifactHeader:
-    return ArtifactHeader(asset=asset, shard=SHARD, schema_version=1, settings={}, inputs={})
+    return ArtifactHeader(asset=asset, partition=SHARD, schema_version=1, settings={}, inputs={})
 
 
 def write_shard(dataset: Dataset) -> None:
