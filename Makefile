@@ -10,7 +10,7 @@ DATUMARO_VENV := .venv-datumaro
 DATUMARO_READY := $(DATUMARO_VENV)/.ready
 export SA_PIPELINE_DATUMARO_PYTHON ?= $(wildcard $(CURDIR)/$(DATUMARO_VENV)/bin/python)
 
-.PHONY: help setup datumaro demo ui test lint format types bench tiny-checkpoint clean
+.PHONY: help setup datumaro demo ui web web-test test lint format types bench tiny-checkpoint clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -34,6 +34,13 @@ demo: $(READY) ## masks for a few photographs, in sa_pipeline_home/
 
 ui: $(READY) ## Dagster's UI on sa_pipeline_home/
 	$(BIN)/sa-pipeline ui
+
+web: $(READY) ## builds the annotation studio's page anew, if its sources changed
+	$(BIN)/python hatch_build.py
+
+web-test: web ## the page's types and unit tests
+	$(BIN)/python hatch_build.py npm run check
+	$(BIN)/python hatch_build.py npm test
 
 test: $(READY) ## all tests
 	$(BIN)/python -m pytest

@@ -1,6 +1,7 @@
-import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
@@ -29,15 +30,40 @@ function onnxRuntime(): Plugin {
   };
 }
 
+/** Puts a .gz beside each larger file of text or code, for the server to send as it is. */
+function compressed(): Plugin {
+  let folder = '';
+  return {
+    name: 'compressed',
+    writeBundle(options) {
+      folder = options.dir ?? '';
+    },
+    closeBundle() {
+      if (folder === '') return;
+      for (const entry of readdirSync(folder, { recursive: true, encoding: 'utf-8' })) {
+        const path = join(folder, entry);
+        if (!/\.(js|mjs|css|wasm)$/.test(entry) || statSync(path).size < 2048) continue;
+        writeFileSync(`${path}.gz`, gzipSync(readFileSync(path), { level: 9 }));
+      }
+    },
+  };
+}
+
 const isolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
 
 export default defineConfig({
   base: './',
-  plugins: [svelte({ configFile: false }), onnxRuntime()],
+  plugins: [svelte({ configFile: false }), onnxRuntime(), compressed()],
   // The bundle that holds its own WebAssembly starts its threads from our worker's file and hangs; this picks the other.
   resolve: { conditions: ['onnxruntime-web-use-extern-wasm', 'module', 'browser', 'import'] },
   worker: { format: 'es' },
-  build: { outDir: '../static', emptyOutDir: true, target: 'es2022', chunkSizeWarningLimit: 1000 },
+  build: {
+    outDir: '../static',
+    emptyOutDir: true,
+    target: 'es2022',
+    license: { fileName: 'licenses.md' },
+    chunkSizeWarningLimit: 1000,
+  },
   server: { headers: isolation, proxy: { '/api': process.env.STUDIO_SERVER ?? 'http://127.0.0.1:8080' } },
   test: { include: ['src/**/*.test.ts'] },
 });
