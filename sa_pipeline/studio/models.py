@@ -7,7 +7,7 @@ import enum
 import uuid
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 MAX_EVENTS_PER_SAVE = 200
 MAX_COUNTS_LENGTH = 4_000_000
@@ -125,7 +125,9 @@ class ObjectState(_Body):
     unnameable: bool = Field(default=False, description="the annotator said: can't name it")
     prominence: int = Field(default=0, ge=0, le=100_000, description="0 first; ties by the time of making")
     source: Source = Source.MANUAL
-    source_mask_id: int | None = Field(default=None, description="the automatic mask that it was pre-filled from")
+    source_mask_id: int | None = Field(
+        default=None, ge=0, lt=2**53, description="the automatic mask that it was pre-filled from"
+    )
     mask: Rle | None = Field(default=None, description="None: nothing painted yet")
     prompts: Prompts = Prompts()
     deleted: bool = False
@@ -243,6 +245,7 @@ class TaskSummary(_Answer):
     finished_at: float | None
     open_pins: int
     skip_reason: str | None = None
+    review_comment: str = Field(default="", description="what the last review said of the whole picture")
 
 
 class Lease(_Answer):

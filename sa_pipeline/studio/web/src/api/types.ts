@@ -174,6 +174,8 @@ export interface TaskSummary {
   finished_at: number | null;
   open_pins: number;
   skip_reason: string | null;
+  /** what the last review said of the whole picture */
+  review_comment: string;
 }
 
 /** The right to change a task. */
