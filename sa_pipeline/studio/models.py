@@ -24,6 +24,13 @@ class _Body(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @field_validator("*")
+    @classmethod
+    def _no_null_character(cls, value: object) -> object:
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("a text cannot hold the null character")
+        return value
+
 
 class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
