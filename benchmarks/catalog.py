@@ -76,7 +76,7 @@ def write_shard(dataset: Dataset, number: int) -> None:
 
 
 def _write(dataset: Dataset, asset: AssetName, schema: pa.Schema, shard: str, columns: dict[str, object]) -> None:
-    header = ArtifactHeader(asset=asset, shard=shard, schema_version=1, settings={}, inputs={})
+    header = ArtifactHeader(asset=asset, partition=shard, schema_version=1, settings={}, inputs={})
     with writing_table(dataset.storage, schema, header) as writer:
         arrays = [pa.array(columns[field.name], field.type) for field in schema]
         writer.write(pa.Table.from_arrays(arrays, schema=schema))

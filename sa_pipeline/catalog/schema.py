@@ -53,13 +53,19 @@ TABLES = _Tables(
         """,
         """
         CREATE TABLE shards AS
-        SELECT shard,
-               (SELECT count(*) FROM images i WHERE i.shard = s.shard AND i.status = 'ok') AS images,
-               (SELECT count(*) FROM images i WHERE i.shard = s.shard AND i.status = 'rejected') AS rejected,
-               (SELECT count(*) FROM masks m WHERE m.shard = s.shard) AS masks,
-               count(*) AS files,
-               max(checkpoint_digest) AS checkpoint_digest
-        FROM artifacts s GROUP BY shard ORDER BY shard
+        WITH measured AS (
+            SELECT shard, count(*) AS masks, avg(predicted_iou) AS predicted_iou,
+                   avg(stability_score) AS stability_score, median(relative_size) AS relative_size
+            FROM masks GROUP BY shard
+        ), found AS (
+            SELECT shard, count(*) FILTER (status = 'ok') AS images, count(*) FILTER (status = 'rejected') AS rejected
+            FROM images GROUP BY shard
+        )
+        SELECT shard, coalesce(any_value(images), 0) AS images, coalesce(any_value(rejected), 0) AS rejected,
+               coalesce(any_value(masks), 0) AS masks, any_value(predicted_iou) AS predicted_iou,
+               any_value(stability_score) AS stability_score, any_value(relative_size) AS relative_size,
+               count(*) AS files, max(checkpoint_digest) AS checkpoint_digest
+        FROM artifacts LEFT JOIN found USING (shard) LEFT JOIN measured USING (shard) GROUP BY shard ORDER BY shard
         """,
         """
         CREATE TABLE checkpoints AS
@@ -119,12 +125,15 @@ VIEWS = (
     """,
     """
     CREATE VIEW shard_drift AS
-    SELECT m.shard, count(*) AS masks, count(*) / nullif(any_value(s.images), 0) AS masks_per_image,
-           avg(predicted_iou) AS predicted_iou, avg(stability_score) AS stability_score,
-           median(relative_size) AS relative_size,
-           avg(predicted_iou) - (SELECT avg(predicted_iou) FROM masks) AS predicted_iou_shift,
-           avg(stability_score) - (SELECT avg(stability_score) FROM masks) AS stability_shift
-    FROM masks m JOIN shards s USING (shard) GROUP BY m.shard ORDER BY m.shard
+    WITH whole AS (
+        SELECT sum(predicted_iou * masks) / sum(masks) AS predicted_iou,
+               sum(stability_score * masks) / sum(masks) AS stability_score
+        FROM shards WHERE masks > 0
+    )
+    SELECT s.shard, s.masks, s.masks / nullif(s.images, 0) AS masks_per_image, s.predicted_iou, s.stability_score,
+           s.relative_size, s.predicted_iou - w.predicted_iou AS predicted_iou_shift,
+           s.stability_score - w.stability_score AS stability_shift
+    FROM shards s, whole w WHERE s.masks > 0 ORDER BY s.shard
     """,
     """
     CREATE VIEW throughput AS
@@ -206,6 +215,9 @@ COLUMN_COMMENTS: Mapping[str, Mapping[str, str]] = {
         "images": "images that are not rejected",
         "rejected": "files that are no good images",
         "masks": "exported masks",
+        "predicted_iou": "mean over the exported masks",
+        "stability_score": "mean over the exported masks",
+        "relative_size": "median over the exported masks",
         "files": "how many of the six files exist",
         "checkpoint_digest": "SHA-256 of the weights' file",
     },
