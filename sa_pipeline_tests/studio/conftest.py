@@ -19,6 +19,7 @@ from sa_pipeline.stages.deduplicated_masks import make_deduplicated_masks
 from sa_pipeline.stages.filtered_masks import make_filtered_masks
 from sa_pipeline.stages.image_embeddings import make_image_embeddings
 from sa_pipeline.stages.raw_images import make_raw_images
+from sa_pipeline.studio.decoder import ensure_decoder
 from sa_pipeline_tests.conftest import SMALL_MASKS
 from sa_pipeline_tests.studio.postgresql import postgresql_programs, running_postgresql
 
@@ -30,9 +31,10 @@ CopyHome = Callable[[Path], Dataset]
 
 @pytest.fixture(scope="session")
 def annotated_home(tmp_path_factory: pytest.TempPathFactory, tiny: LoadedModel) -> CopyHome:
-    """Copies a dataset of four photographs in two shards, embeddings and automatic masks included, to a new folder.
+    """Copies a dataset of four photographs in two shards, ready for annotation, to a new folder.
 
-    Use: `dataset = annotated_home(tmp_path / "home")`. Each copy may be changed at will.
+    It has embeddings, automatic masks and the decoder. Use: `dataset = annotated_home(tmp_path / "home")`. Each copy
+    may be changed at will.
     """
     made = tmp_path_factory.mktemp("annotated")
     photographs = made / "photographs"
@@ -48,6 +50,7 @@ def annotated_home(tmp_path_factory: pytest.TempPathFactory, tiny: LoadedModel) 
         make_candidate_masks(dataset, shard, tiny)
         make_filtered_masks(dataset, shard)
         make_deduplicated_masks(dataset, shard)
+    ensure_decoder(dataset, "tiny")
     save_config(dataset)
 
     def copy(home: Path) -> Dataset:
