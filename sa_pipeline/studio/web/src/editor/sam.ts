@@ -1,0 +1,263 @@
+/** Clicks and boxes on the open object, and what SAM answers. */
+
+import type { Prompts } from '../api/types';
+import type { MaskCrop } from '../decoder/enlargement';
+import { decoderPoints, isAmbiguous, type Output } from '../decoder/prompts';
+import { logitsOf, type DecodeMessage, type Decoding } from '../decoder/protocol';
+import { seedOf } from '../decoder/seed';
+import type { DecoderService } from '../decoder/service';
+import { area, bounds, decodePart, type Runs } from '../rle';
+import type { Snapshot } from './document';
+import type { Point } from './view';
+import type { Workspace } from './workspace';
+
+type Asked = Pick<Prompts, 'point_coords' | 'point_labels' | 'box'>;
+
+const NOTHING_ASKED: Prompts = { point_coords: [], point_labels: [], box: null, output: null, predicted_iou: null };
+
+/** A prompt that SAM has not answered yet, to be drawn at once. */
+export interface Pending {
+  readonly pixel: Point;
+  readonly label: 0 | 1;
+}
+
+export class SamPrompting {
+  readonly pending: Pending[] = [];
+  /** What a click at the pointer would give. */
+  preview: MaskCrop | null = null;
+  #choices: { snapshot: Snapshot; decoding: Decoding } | null = null;
+  #queue: Promise<void> = Promise.resolve();
+  #waiting = 0;
+  /** Raised by what makes answers that are under way worthless: undo, another object. */
+  #generation = 0;
+  #hovers = 0;
+
+  constructor(
+    private readonly workspace: Workspace,
+    private readonly decoder: DecoderService,
+  ) {}
+
+  get busy(): boolean {
+    return this.#waiting > 0;
+  }
+
+  /** The outputs that the person may switch among, and the one that is shown; null when there is no choice. */
+  get choice(): { shown: Output; predictedIou: readonly number[] } | null {
+    const active = this.workspace.active;
+    if (this.#choices === null || active !== this.#choices.snapshot) return null;
+    return { shown: active.state.prompts.output ?? 1, predictedIou: this.#choices.decoding.predictedIou };
+  }
+
+  click(pixel: Point, label: 0 | 1, time: number): void {
+    const pending = { pixel, label };
+    this.pending.push(pending);
+    this.#ask('click', (asked) => withPoint(asked, pixel, label), true, time, () => {
+      this.pending.splice(this.pending.indexOf(pending), 1);
+    });
+  }
+
+  /** XYXY, stored coordinates. A new box takes the place of the one before. */
+  box(box: readonly [number, number, number, number], time: number): void {
+    this.#ask('box', (asked) => ({ ...asked, box: [...box] }), true, time);
+  }
+
+  removePoint(index: number): void {
+    const without = <T>(list: readonly T[]): T[] => list.filter((_, k) => k !== index);
+    const asked = this.workspace.active?.state.prompts;
+    if (asked === undefined) return;
+    if (asked.point_coords.length === 1 && asked.box === null) return this.clear();
+    this.#ask(
+      'click',
+      (now) => ({ ...now, point_coords: without(now.point_coords), point_labels: without(now.point_labels) }),
+      // Earlier answers knew of the click that goes, so SAM starts over from those that stay.
+      false,
+      performance.now(),
+    );
+  }
+
+  /** Without clicks and boxes: what was there before SAM was asked, and what hands did. */
+  clear(): void {
+    const { workspace } = this;
+    const { active } = workspace;
+    if (active === null) return;
+    this.drop();
+    workspace.paintActive(workspace.plane.answer(cropOf(active.logits === null ? null : active.base)));
+    workspace.commitActive('click', { logits: null, runs: workspace.plane.runs(), state: { prompts: NOTHING_ASKED } });
+  }
+
+  /** Take another of the three masks of one click. */
+  choose(output: 1 | 2 | 3): void {
+    const active = this.workspace.active;
+    if (active === null) return;
+    if (this.#choices?.snapshot === active) {
+      void this.#take(this.#choices.decoding, output);
+    } else if (isAmbiguous(active.state.prompts, active.base !== null)) {
+      this.#ask('click', (asked) => asked, false, performance.now(), undefined, output);
+    } else {
+      this.workspace.say('Subpart, part and whole are a choice for a single click');
+    }
+  }
+
+  hover(pixel: Point | null, label: 0 | 1): void {
+    const { active } = this.workspace;
+    const now = ++this.#hovers;
+    if (pixel === null || this.decoder.frame === null || this.busy) {
+      this.decoder.dropPreview();
+      this.#showPreview(null);
+      return;
+    }
+    const question = this.#question(active, withPoint(active?.state.prompts ?? NOTHING_ASKED, pixel, label), true, null);
+    this.decoder.preview(question).then(
+      (decoding) => {
+        // Answers come in order; one that is behind by a few is still near the pointer, one behind a click is not.
+        if (decoding !== null && !this.busy && this.#hovers >= now && this.workspace.active === active && this.#hovering) {
+          this.#showPreview(decoding.crop);
+        }
+      },
+      () => this.#showPreview(null),
+    );
+    this.#hovering = true;
+  }
+
+  #hovering = false;
+
+  /** Forget what is under way. */
+  drop(): void {
+    this.#generation++;
+    this.pending.length = 0;
+    this.#stopHover();
+  }
+
+  #stopHover(): void {
+    this.#hovering = false;
+    this.decoder.dropPreview();
+    this.#showPreview(null);
+  }
+
+  #showPreview(crop: MaskCrop | null): void {
+    if (crop === null) this.#hovering = false;
+    if (this.preview === crop) return;
+    this.preview = crop;
+    this.workspace.stage?.redraw('masks');
+  }
+
+  #ask(
+    tool: 'click' | 'box',
+    next: (asked: Asked) => Asked,
+    feedBack: boolean,
+    time: number,
+    done: () => void = () => undefined,
+    output: Output | null = null,
+  ): void {
+    const { workspace } = this;
+    const asked = workspace.active ?? workspace.openNew();
+    const objectId = asked.state.object_id;
+    const generation = this.#generation;
+    this.#stopHover();
+    this.#waiting++;
+    workspace.changed();
+    const stale = (): boolean => generation !== this.#generation || workspace.active?.state.object_id !== objectId;
+    const job = async (): Promise<void> => {
+      const before = workspace.active;
+      if (before === null || stale()) return;
+      const prompts = next(before.state.prompts);
+      const question = this.#question(before, prompts, feedBack, output);
+      const decoding = await this.decoder.decode(question);
+      if (stale()) return;
+      const arrived = performance.now();
+      performance.measure('studio:decode', { start: arrived - decoding.decodeMs - decoding.enlargeMs, duration: decoding.decodeMs });
+      performance.measure('studio:enlarge', { start: arrived - decoding.enlargeMs, duration: decoding.enlargeMs });
+      done();
+      this.#accept(tool, prompts, decoding, question.output === null || output !== null);
+      workspace.stage?.whenDrawn(() => {
+        performance.measure('studio:paint', { start: arrived });
+        performance.measure('studio:click', { start: time });
+      });
+    };
+    this.#queue = this.#queue
+      .then(job)
+      .catch((error: unknown) => workspace.say(error instanceof Error ? error.message : String(error)))
+      .finally(() => {
+        done();
+        this.#waiting--;
+        workspace.changed();
+      });
+  }
+
+  #question(active: Snapshot | null, asked: Asked, feedBack: boolean, output: Output | null): DecodeMessage {
+    const frame = this.decoder.frame;
+    if (frame === null) throw new Error('SAM is not ready yet');
+    const { coords, labels } = decoderPoints(asked, frame);
+    const maskInput = active === null ? null : feedBack ? maskInputOf(active, frame) : seedOrNull(active.base, frame);
+    return {
+      kind: 'decode',
+      coords,
+      labels,
+      maskInput,
+      output: output ?? (isAmbiguous(asked, maskInput !== null) ? null : 0),
+    };
+  }
+
+  #accept(tool: 'click' | 'box', asked: Asked, decoding: Decoding, choice: boolean): void {
+    const { workspace } = this;
+    const before = workspace.active!;
+    workspace.paintActive(workspace.plane.answer(decoding.crop));
+    const { output } = decoding;
+    workspace.commitActive(tool, {
+      runs: workspace.plane.runs(),
+      logits: logitsOf(decoding, output).slice(),
+      base: before.logits === null ? before.runs : before.base,
+      state: { prompts: { ...asked, output, predicted_iou: rounded(decoding.predictedIou[output]!) } },
+    });
+    this.#choices = choice ? { snapshot: workspace.active!, decoding } : null;
+  }
+
+  async #take(decoding: Decoding, output: Output): Promise<void> {
+    const { workspace } = this;
+    const active = workspace.active!;
+    if (active.state.prompts.output === output) return;
+    this.#waiting++;
+    const logits = logitsOf(decoding, output).slice();
+    try {
+      const crop = await this.decoder.enlarge(logits);
+      if (workspace.active !== active) return;
+      workspace.paintActive(workspace.plane.answer(crop));
+      const predicted_iou = rounded(decoding.predictedIou[output]!);
+      const prompts = { ...active.state.prompts, output, predicted_iou };
+      workspace.commitActive('click', { runs: workspace.plane.runs(), logits, state: { prompts } });
+      this.#choices = { snapshot: workspace.active, decoding };
+    } catch (error) {
+      workspace.say(error instanceof Error ? error.message : String(error));
+    } finally {
+      this.#waiting--;
+      workspace.changed();
+    }
+  }
+}
+
+function withPoint(asked: Asked, pixel: Point, label: 0 | 1): Asked {
+  return {
+    box: asked.box,
+    point_coords: [...asked.point_coords, [pixel[0], pixel[1]]],
+    point_labels: [...asked.point_labels, label],
+  };
+}
+
+function maskInputOf(active: Snapshot, frame: NonNullable<DecoderService['frame']>): Float32Array | null {
+  return active.logits ?? seedOrNull(active.runs, frame);
+}
+
+function seedOrNull(runs: Runs | null, frame: NonNullable<DecoderService['frame']>): Float32Array | null {
+  return runs === null || area(runs) === 0 ? null : seedOf(runs, frame);
+}
+
+/** A whole mask in the form of SAM's answers. */
+function cropOf(runs: Runs | null): MaskCrop {
+  if (runs === null) return { x: 0, y: 0, width: 0, height: 0, pixels: new Uint8Array(0) };
+  const part = bounds(runs);
+  return { ...part, pixels: decodePart(runs, part) };
+}
+
+function rounded(predictedIou: number): number {
+  return Math.round(predictedIou * 10_000) / 10_000;
+}
