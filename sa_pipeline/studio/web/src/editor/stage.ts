@@ -130,6 +130,12 @@ export class Stage {
     if (this.#frame === 0) this.#frame = requestAnimationFrame(() => this.#draw());
   }
 
+  /** Page coordinates of the canvas's upper left corner. */
+  corner(): Point {
+    const { left, top } = this.holder.getBoundingClientRect();
+    return [left, top];
+  }
+
   /** Calls back when what is stale now has been drawn. */
   whenDrawn(then: () => void): void {
     this.#drawn.push(then);

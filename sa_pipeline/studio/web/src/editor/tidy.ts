@@ -29,7 +29,7 @@ export function tidy(bitmap: Bitmap, minArea: number = TIDY_AREA, edgeIsPictures
   const largest = islands.reduce((most, island) => Math.max(most, island.area), 0);
   let kept = false;
   for (const island of islands) {
-    const isLargest = !kept && island.area === largest;
+    const isLargest: boolean = !kept && island.area === largest;
     kept ||= isLargest;
     if (island.area < minArea && !isLargest) repaint(filled, island, 0);
   }

@@ -251,11 +251,10 @@ export class Workspace implements StageHandler {
     this.say('Small holes filled, small islands dropped');
   }
 
-  /** The open object's, or before there is one, of the one to come. */
+  /** Name the open object, or say what it is. */
   describe(what: Partial<Pick<ObjectState, 'label' | 'kind' | 'unnameable'>>): void {
-    if (!this.mayChange()) return;
-    if (this.#active === null) this.openNew();
-    this.commitActive('label', { state: what });
+    if (this.#active === null) return this.say('Open an object first');
+    if (this.mayChange()) this.commitActive('label', { state: what });
   }
 
   #leave(): void {
@@ -447,6 +446,10 @@ export class Workspace implements StageHandler {
   }
 
   objectAt({ pixel }: PointerAt): string | null {
+    return this.objectNear(pixel);
+  }
+
+  objectNear(pixel: Point): string | null {
     const [x, y] = [Math.round(pixel[0]), Math.round(pixel[1])];
     return this.plane.isSet(x, y) ? this.activeId : this.#composite.at(x, y);
   }
