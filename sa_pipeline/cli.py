@@ -18,6 +18,7 @@ from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset, save_confi
 from sa_pipeline.errors import SaPipelineError
 from sa_pipeline.progress import TerminalProgress
 from sa_pipeline.settings import PRESETS, preset
+from sa_pipeline.shell_annotators import annotators_app
 from sa_pipeline.shell_tables import rows_table
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 checkpoints_app = typer.Typer(help="List, add and download model checkpoints.", no_args_is_help=True)
 app.add_typer(checkpoints_app, name="checkpoints")
+app.add_typer(annotators_app, name="annotators")
 console = Console()
 
 INTERRUPTED = 130

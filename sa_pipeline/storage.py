@@ -69,6 +69,21 @@ class Storage:
         """Size in bytes."""
         return int(self._fs.size(self._path(name)))
 
+    def fingerprint(self, name: str) -> str:
+        """A text that changes when the file is replaced, from its listing alone.
+
+        Raises:
+            MissingFileError: The file does not exist.
+            StorageError: It cannot be reached.
+        """
+        try:
+            self._fs.invalidate_cache(self._path(name))
+            return str(self._fs.ukey(self._path(name)))
+        except FileNotFoundError as error:
+            raise MissingFileError(f"{self.url_of(name)} cannot be read: there is no such file.") from error
+        except OSError as error:
+            raise StorageError(f"{self.url_of(name)} cannot be reached: {error.strerror or error}.") from error
+
     def read_bytes(self, name: str) -> bytes:
         """Reads a whole file.
 

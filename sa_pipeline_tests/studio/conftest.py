@@ -21,6 +21,7 @@ from sa_pipeline.stages.image_embeddings import make_image_embeddings
 from sa_pipeline.stages.raw_images import make_raw_images
 from sa_pipeline.studio.decoder import ensure_decoder
 from sa_pipeline_tests.conftest import SMALL_MASKS
+from sa_pipeline_tests.studio.desk import Desk, open_desk
 from sa_pipeline_tests.studio.postgresql import postgresql_programs, running_postgresql
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
@@ -31,10 +32,9 @@ CopyHome = Callable[[Path], Dataset]
 
 @pytest.fixture(scope="session")
 def annotated_home(tmp_path_factory: pytest.TempPathFactory, tiny: LoadedModel) -> CopyHome:
-    """Copies a dataset of four photographs in two shards, ready for annotation, to a new folder.
+    """Copies a dataset of four photographs in two shards, embeddings and automatic masks included, to a new folder.
 
-    It has embeddings, automatic masks and the decoder. Use: `dataset = annotated_home(tmp_path / "home")`. Each copy
-    may be changed at will.
+    Use: `dataset = annotated_home(tmp_path / "home")`. Each copy may be changed at will.
     """
     made = tmp_path_factory.mktemp("annotated")
     photographs = made / "photographs"
@@ -50,8 +50,8 @@ def annotated_home(tmp_path_factory: pytest.TempPathFactory, tiny: LoadedModel) 
         make_candidate_masks(dataset, shard, tiny)
         make_filtered_masks(dataset, shard)
         make_deduplicated_masks(dataset, shard)
-    ensure_decoder(dataset, "tiny")
     save_config(dataset)
+    ensure_decoder(dataset, "tiny")
 
     def copy(home: Path) -> Dataset:
         shutil.copytree(dataset.home, home)
@@ -90,3 +90,17 @@ def postgresql_database(postgresql: str) -> str:
 def database_url(request: pytest.FixtureRequest) -> str | None:
     """Where the studio's database is; None: SQLite in the home."""
     return None if request.param == "sqlite" else request.getfixturevalue("postgresql_database")
+
+
+@pytest.fixture
+def desk(studio_dataset: Dataset, database_url: str | None) -> Iterator[Desk]:
+    """A running server of the studio, on SQLite and on PostgreSQL, with a task for each photograph."""
+    with open_desk(studio_dataset, database_url) as desk:
+        yield desk
+
+
+@pytest.fixture
+def sqlite_desk(studio_dataset: Dataset) -> Iterator[Desk]:
+    """As `desk`, on SQLite only."""
+    with open_desk(studio_dataset) as desk:
+        yield desk
