@@ -32,9 +32,10 @@ CopyHome = Callable[[Path], Dataset]
 
 @pytest.fixture(scope="session")
 def annotated_home(tmp_path_factory: pytest.TempPathFactory, tiny: LoadedModel) -> CopyHome:
-    """Copies a dataset of four photographs in two shards, embeddings and automatic masks included, to a new folder.
+    """Copies a dataset of four photographs in two shards, ready for annotation, to a new folder.
 
-    Use: `dataset = annotated_home(tmp_path / "home")`. Each copy may be changed at will.
+    It has embeddings, automatic masks and the decoder. Use: `dataset = annotated_home(tmp_path / "home")`. Each copy
+    may be changed at will.
     """
     made = tmp_path_factory.mktemp("annotated")
     photographs = made / "photographs"
@@ -50,6 +51,7 @@ def annotated_home(tmp_path_factory: pytest.TempPathFactory, tiny: LoadedModel) 
         make_candidate_masks(dataset, shard, tiny)
         make_filtered_masks(dataset, shard)
         make_deduplicated_masks(dataset, shard)
+    ensure_decoder(dataset, "tiny")
     save_config(dataset)
     ensure_decoder(dataset, "tiny")
 

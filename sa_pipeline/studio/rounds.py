@@ -1,0 +1,77 @@
+"""Annotation rounds: named, of one stage of the data engine, each a partition of what is made from people's work."""
+
+import re
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from sa_pipeline.errors import StudioError
+from sa_pipeline.studio.models import Stage, TaskState
+from sa_pipeline.studio.schema import rounds, tasks
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
+OPEN = "open"
+
+
+@dataclass(frozen=True)
+class Round:
+    """A round and how many of its tasks stand where."""
+
+    name: str
+    stage: Stage
+    pilot_tasks: int
+    tasks: dict[TaskState, int]
+
+
+def require_round_name(name: str) -> None:
+    """Checks a round's name, which becomes the name of files and of a partition.
+
+    Raises:
+        StudioError: It has other characters than those, or too many.
+    """
+    if not _NAME.fullmatch(name):
+        raise StudioError(
+            f"round: expected up to 60 lower-case letters, digits, '.', '_' and '-', such as assisted-1, got {name!r}."
+        )
+
+
+def ensure_round(connection: sa.Connection, name: str, stage: Stage, pilot_tasks: int, now: float) -> None:
+    """Opens a round unless there is one of that name.
+
+    Args:
+        connection: Of a writing transaction.
+        name: Of the round.
+        stage: Of the round; an existing one must be of the same.
+        pilot_tasks: Of a new round, done by reviewers and leads before others start (paper, Appendix F); an existing
+            one keeps its own.
+        now: Seconds since 1970.
+
+    Raises:
+        StudioError: The name cannot be one, or the round is closed or of another stage.
+    """
+    require_round_name(name)
+    known = connection.execute(sa.select(rounds.c.stage, rounds.c.state).where(rounds.c.name == name)).one_or_none()
+    if known is None:
+        row = {"name": name, "stage": stage.value, "state": OPEN, "created_at": now, "pilot_tasks": pilot_tasks}
+        connection.execute(rounds.insert().values(row))
+    elif known.stage != stage:
+        raise StudioError(f"Round {name} is of the stage {known.stage}, not {stage.value}; name another round.")
+    elif known.state != OPEN:
+        raise StudioError(f"Round {name} is closed; name another round.")
+
+
+def read_round(connection: sa.Connection, name: str) -> Round:
+    """Reads a round.
+
+    Raises:
+        StudioError: There is none of that name; the text says which there are.
+    """
+    row = connection.execute(sa.select(rounds).where(rounds.c.name == name)).one_or_none()
+    if row is None:
+        names = ", ".join(connection.scalars(sa.select(rounds.c.name).order_by(rounds.c.created_at, rounds.c.name)))
+        raise StudioError(
+            f"There is no annotation round {name}; there are: {names or 'none yet, which sa-pipeline annotate begins'}."
+        )
+    counted = sa.select(tasks.c.state, sa.func.count()).where(tasks.c.round == name).group_by(tasks.c.state)
+    states = {TaskState(state): count for state, count in connection.execute(counted)}
+    return Round(name, Stage(row.stage), row.pilot_tasks, states)
