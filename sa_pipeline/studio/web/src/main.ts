@@ -1,7 +1,9 @@
 import { mount } from 'svelte';
 import App from './App.svelte';
+import { takeToken } from './router';
 import './theme.css';
 import { applyTheme } from './theme';
 
+const token = takeToken();
 applyTheme();
-mount(App, { target: document.getElementById('app')! });
+mount(App, { target: document.getElementById('app')!, props: { token } });

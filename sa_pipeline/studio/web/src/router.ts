@@ -34,3 +34,11 @@ export const route = readable<Route>(routeOf(location.hash), (set) => {
 export function goTo(hash: string): void {
   location.hash = hash;
 }
+
+/** Takes a personal token out of an address such as `…/#token=abc`, so that it stays neither on screen nor in the history. */
+export function takeToken(): string | null {
+  const found = /^#token=(.+)$/.exec(location.hash);
+  if (!found) return null;
+  history.replaceState(null, '', `${location.pathname}${location.search}#/`);
+  return decodeURIComponent(found[1]!);
+}

@@ -12,6 +12,7 @@ import type {
   ImageInfo,
   LabelUse,
   Lease,
+  MaskSource,
   ModelInfo,
   NewCase,
   Pin,
@@ -112,7 +113,7 @@ async function refusal(answer: Response): Promise<Error> {
   return new Refused(answer.status, problem.code ?? 'unknown', detail, problem.version ?? null, after > 0 ? after : null);
 }
 
-const get_ = <T>(path: string, query: Query = {}): Promise<T> => request<T>('GET', path, { query });
+const read = <T>(path: string, query: Query = {}): Promise<T> => request<T>('GET', path, { query });
 const post = <T>(path: string, body?: unknown): Promise<T> => request<T>('POST', path, { body });
 
 /** Signs in; whoever was signed in before is not any more. */
@@ -126,7 +127,7 @@ export async function signIn(token: string): Promise<Session> {
 /** Asks the server who is signed in, and keeps the answer in `session`. */
 export async function resumeSession(): Promise<Session | null> {
   try {
-    const found = await get_<Session>('/session');
+    const found = await read<Session>('/session');
     session.set(found);
     sessionEnded.set(false);
     return found;
@@ -152,27 +153,21 @@ export interface TaskQuery extends Query {
   limit?: number;
 }
 
+/** Filters of masks: label, min_predicted_iou, min_stability_score, min_area, max_area, annotator, round. */
 export interface BrowseQuery extends Query {
-  source: string;
-  label?: string;
-  min_predicted_iou?: number | null;
-  min_stability_score?: number | null;
-  min_area?: number | null;
-  max_area?: number | null;
-  annotator?: string;
-  round?: string;
+  source: MaskSource;
 }
 
 /** Every path of the server, typed. */
 export const api = {
   leaseNext: () => post<TaskDetail>('/tasks/lease'),
   lease: (taskId: number) => post<TaskDetail>(`/tasks/${taskId}/lease`),
-  task: (taskId: number) => get_<TaskDetail>(`/tasks/${taskId}`),
-  tasks: (query: TaskQuery = {}) => get_<TaskSummary[]>('/tasks', query),
+  task: (taskId: number) => read<TaskDetail>(`/tasks/${taskId}`),
+  tasks: (query: TaskQuery = {}) => read<TaskSummary[]>('/tasks', query),
   heartbeat: (taskId: number, lease_token: string) => post<Lease>(`/tasks/${taskId}/heartbeat`, { lease_token }),
   save: (taskId: number, save: Save, keepalive = false) =>
     request<Saved>('POST', `/tasks/${taskId}/events`, { body: save, keepalive }),
-  events: (taskId: number) => get_<StoredEvent[]>(`/tasks/${taskId}/events`),
+  events: (taskId: number) => read<StoredEvent[]>(`/tasks/${taskId}/events`),
   finish: (taskId: number, lease_token: string, version: number) =>
     post<TaskSummary>(`/tasks/${taskId}/finish`, { lease_token, version }),
   skip: (taskId: number, lease_token: string, reason: string) =>
@@ -181,24 +176,24 @@ export const api = {
   leaseReview: () => post<TaskDetail>('/reviews/lease'),
   review: (taskId: number, review: Review) => post<TaskSummary>(`/tasks/${taskId}/review`, review),
   resolvePin: (pinId: number) => post<Pin>(`/pins/${pinId}/resolve`),
-  feedback: () => get_<Feedback>('/me/feedback'),
-  progress: () => get_<Progress>('/me/progress'),
-  labels: (prefix: string, limit = 20) => get_<LabelUse[]>('/labels', { prefix, limit }),
-  guidelines: () => get_<Guidelines>('/guidelines'),
-  cases: () => get_<GuidelineCase[]>('/guidelines/cases'),
+  feedback: () => read<Feedback>('/me/feedback'),
+  progress: () => read<Progress>('/me/progress'),
+  labels: (prefix: string, limit = 20) => read<LabelUse[]>('/labels', { prefix, limit }),
+  guidelines: () => read<Guidelines>('/guidelines'),
+  cases: () => read<GuidelineCase[]>('/guidelines/cases'),
   newCase: (newCase: NewCase) => post<GuidelineCase>('/guidelines/cases', newCase),
   answerCase: (caseId: number, answer: string) => post<GuidelineCase>(`/guidelines/cases/${caseId}/answer`, { answer }),
-  statistics: (round?: string) => get_<AnnotatorStatistics[]>('/statistics/annotators', { round }),
+  statistics: (round?: string) => read<AnnotatorStatistics[]>('/statistics/annotators', { round }),
   dailyQa: (day?: string, per_annotator?: number) =>
-    get_<TaskSummary[]>('/statistics/daily-qa', { day, per_annotator }),
-  annotators: () => get_<Annotator[]>('/annotators'),
-  image: (imageId: number) => get_<ImageInfo>(`/images/${imageId}`),
-  model: (digest: string) => get_<ModelInfo>(`/models/${encodeURIComponent(digest)}`),
+    read<TaskSummary[]>('/statistics/daily-qa', { day, per_annotator }),
+  annotators: () => read<Annotator[]>('/annotators'),
+  image: (imageId: number) => read<ImageInfo>(`/images/${imageId}`),
+  model: (digest: string) => read<ModelInfo>(`/models/${encodeURIComponent(digest)}`),
   decode: (imageId: number, decode: Decode) => post<Decoded>(`/images/${imageId}/decode`, decode),
   browseImages: (query: BrowseQuery & { cursor?: number | null; limit?: number }) =>
-    get_<BrowsedImages>('/browse/images', query),
+    read<BrowsedImages>('/browse/images', query),
   browseMasks: (imageId: number, query: BrowseQuery) =>
-    get_<BrowsedMask[]>(`/browse/images/${imageId}/masks`, query),
+    read<BrowsedMask[]>(`/browse/images/${imageId}/masks`, query),
 };
 
 /** The sentence of anything that was thrown. */
