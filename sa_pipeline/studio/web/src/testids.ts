@@ -54,6 +54,7 @@ export const testids = {
   reviewsTab: 'reviews-tab',
   reviewsRow: 'reviews-row',
   reviewsOpen: 'reviews-open',
+  reviewsRelease: 'reviews-release',
   reviewsMore: 'reviews-more',
   reviewsDay: 'reviews-day',
 

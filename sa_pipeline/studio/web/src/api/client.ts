@@ -76,6 +76,17 @@ export function queryString(query: Query): string {
 }
 
 async function request<T>(method: string, path: string, options: Options = {}): Promise<T> {
+  try {
+    return await ask<T>(method, path, options);
+  } catch (error) {
+    if (!(error instanceof Refused && error.code === 'csrf')) throw error;
+  }
+  // signed in anew in another tab, by which this page's session is no longer the browser's
+  await resumeSession();
+  return ask<T>(method, path, options);
+}
+
+async function ask<T>(method: string, path: string, options: Options): Promise<T> {
   const headers: Record<string, string> = { Accept: 'application/json' };
   const token = get(session)?.csrf_token;
   if (method !== 'GET' && token) headers['X-CSRF-Token'] = token;

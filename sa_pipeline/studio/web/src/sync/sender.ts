@@ -231,7 +231,7 @@ export class Sender implements TaskLog {
       return false;
     }
     if (error.status === 401) this.halt('signed_out', 'You are signed out');
-    else if (error.code === 'lease_lost') this.halt('lease_lost', error.message);
+    else if (error.status === 403 || error.status === 404 || error.status === 409) this.halt('lease_lost', error.message);
     else if (this.inFlight > 1) {
       // one change is at fault; the others must not wait for it
       this.batchLimit = 1;
