@@ -25,12 +25,15 @@ export class SamPrompting {
   readonly pending: Pending[] = [];
   /** What a click at the pointer would give. */
   preview: MaskCrop | null = null;
+  /** The last preview asked for: a click at the same place with the same prompts need not ask again. */
+  #previewed: { key: string; active: Snapshot | null; decoding: Promise<Decoding | null> } | null = null;
   #choices: { snapshot: Snapshot; decoding: Decoding } | null = null;
   #queue: Promise<void> = Promise.resolve();
   #waiting = 0;
   /** Raised by what makes answers that are under way worthless: undo, another object. */
   #generation = 0;
   #hovers = 0;
+  #hovering = false;
 
   constructor(
     private readonly workspace: Workspace,
@@ -106,8 +109,12 @@ export class SamPrompting {
       this.#showPreview(null);
       return;
     }
-    const question = this.#question(active, withPoint(active?.state.prompts ?? NOTHING_ASKED, pixel, label), true, null);
-    this.decoder.preview(question).then(
+    const asked = withPoint(active?.state.prompts ?? NOTHING_ASKED, pixel, label);
+    const key = JSON.stringify(asked);
+    if (this.#hovering && this.#previewed?.key === key && this.#previewed.active === active) return;
+    const preview = this.decoder.preview(this.#question(active, asked, true, null));
+    this.#previewed = { key, active, decoding: preview };
+    preview.then(
       (decoding) => {
         // Answers come in order; one that is behind by a few is still near the pointer, one behind a click is not.
         if (decoding !== null && !this.busy && this.#hovers >= now && this.workspace.active === active && this.#hovering) {
@@ -118,8 +125,6 @@ export class SamPrompting {
     );
     this.#hovering = true;
   }
-
-  #hovering = false;
 
   /** Forget what is under way. */
   drop(): void {
@@ -162,11 +167,11 @@ export class SamPrompting {
       if (before === null || stale()) return;
       const prompts = next(before.state.prompts);
       const question = this.#question(before, prompts, feedBack, output);
-      const decoding = await this.decoder.decode(question);
+      const previewed = feedBack ? await this.#previewOf(before, prompts) : null;
+      const decoding = previewed ?? (await this.decoder.decode(question));
       if (stale()) return;
       const arrived = performance.now();
-      performance.measure('studio:decode', { start: arrived - decoding.decodeMs - decoding.enlargeMs, duration: decoding.decodeMs });
-      performance.measure('studio:enlarge', { start: arrived - decoding.enlargeMs, duration: decoding.enlargeMs });
+      if (previewed === null) measure(decoding, arrived);
       done();
       this.#accept(tool, prompts, decoding, question.output === null || output !== null);
       workspace.stage?.whenDrawn(() => {
@@ -182,6 +187,13 @@ export class SamPrompting {
         this.#waiting--;
         workspace.changed();
       });
+  }
+
+  /** The answer that a hover at this place brought already, or is about to bring. */
+  async #previewOf(before: Snapshot, asked: Asked): Promise<Decoding | null> {
+    const previewed = this.#previewed;
+    const same = before.state.deleted ? previewed?.active === null : previewed?.active === before;
+    return previewed !== null && same && previewed.key === JSON.stringify(asked) ? previewed.decoding.catch(() => null) : null;
   }
 
   #question(active: Snapshot | null, asked: Asked, feedBack: boolean, output: Output | null): DecodeMessage {
@@ -233,6 +245,12 @@ export class SamPrompting {
       workspace.changed();
     }
   }
+}
+
+/** For benchmarks, as the browser's own tools show it. */
+function measure({ decodeMs, enlargeMs }: Decoding, arrived: number): void {
+  performance.measure('studio:decode', { start: arrived - decodeMs - enlargeMs, duration: decodeMs });
+  performance.measure('studio:enlarge', { start: arrived - enlargeMs, duration: enlargeMs });
 }
 
 function withPoint(asked: Asked, pixel: Point, label: 0 | 1): Asked {
