@@ -17,13 +17,13 @@ from sa_pipeline.studio.database import Studio
 from sa_pipeline.studio.models import Problem
 from sa_pipeline.studio.page import Page
 from sa_pipeline.studio.refusals import RefusedError, invalid
-from sa_pipeline.studio.routes import labels, pictures, sessions, tasks
+from sa_pipeline.studio.routes import browse, guidelines, labels, pictures, reviews, sessions, tasks, team
 from sa_pipeline.studio.security import API, AnswerHeaders, BodyLimit, Gate, problem
 from sa_pipeline.studio.workplace import make_workplace
 
 _LOG = logging.getLogger(__name__)
 
-_ROUTERS = (sessions.router, tasks.router, pictures.router, labels.router)
+_ROUTERS = tuple(module.router for module in (sessions, tasks, reviews, pictures, labels, guidelines, team, browse))
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}

@@ -108,10 +108,21 @@ class Pictures:
         for shards in (self._shards, self.shards()):
             self._shards = shards
             # A shard holds consecutive numbers, so the last that begins at or before this one is the picture's.
-            index = bisect.bisect_right(shards, image_id, key=self._first_id) - 1
+            index = bisect.bisect_right(shards, image_id, key=self.first_id) - 1
             if index >= 0 and image_id in self._places(shards[index]):
                 return shards[index]
         raise not_found(f"picture {image_id}")
+
+    def shards_from(self, image_id: int) -> list[str]:
+        """The shards, in order, from that in which a picture of this number or the next higher one lies."""
+        shards = self.shards()
+        return shards[max(0, bisect.bisect_right(shards, image_id, key=self.first_id) - 1) :]
+
+    def first_id(self, shard: str) -> int:
+        """Number of the first picture of a shard, rejected or not."""
+        if shard not in self._first_ids:
+            self._first_ids[shard] = read_ledger_shard(self._dataset.storage, shard)[0].image_id
+        return self._first_ids[shard]
 
     def info(self, image_id: int, shard: str, file_name: str, width: int, height: int) -> ImageInfo:
         """What the browser must know of a picture: where to fetch it and its embedding."""
@@ -173,11 +184,6 @@ class Pictures:
         if image_id not in places:
             raise not_found(f"picture {image_id}")
         return places[image_id]
-
-    def _first_id(self, shard: str) -> int:
-        if shard not in self._first_ids:
-            self._first_ids[shard] = read_ledger_shard(self._dataset.storage, shard)[0].image_id
-        return self._first_ids[shard]
 
     def _places(self, shard: str) -> dict[int, _Place]:
         file = self._pictures.get(shard)

@@ -41,8 +41,13 @@ TASKS = sa.select(tasks, annotators.c.name.label("annotator"), _OPEN_PINS).outer
 )
 """Select of tasks that `summary` understands."""
 
-PINS = sa.select(pins, annotators.c.name.label("author")).join(annotators)
-"""Select of pins that `pin` understands."""
+PINS = (
+    sa.select(pins, annotators.c.name.label("author"), tasks.c.annotator_id)
+    .select_from(pins)
+    .join(annotators, annotators.c.annotator_id == pins.c.author_id)
+    .join(tasks, tasks.c.task_id == pins.c.task_id)
+)
+"""Select of pins that `pin` understands, with whose task it is."""
 
 
 def summary(row: Row, pictures: Pictures) -> TaskSummary:

@@ -1,0 +1,41 @@
+"""The people, how each works, and what QA looks at today."""
+
+import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from sa_pipeline.studio.models import Annotator, AnnotatorStatistics, TaskSummary
+from sa_pipeline.studio.people import list_annotators
+from sa_pipeline.studio.statistics import annotator_statistics, daily_qa
+from sa_pipeline.studio.times import day_of
+from sa_pipeline.studio.workplace import Here, Reviewer
+
+router = APIRouter(tags=["team"])
+
+
+@router.get("/annotators")
+def list_people(here: Here, _person: Reviewer) -> list[Annotator]:
+    """All people, disabled ones too."""
+    return list_annotators(here.studio)
+
+
+@router.get("/statistics/annotators")
+def read_statistics(
+    here: Here, _person: Reviewer, round_name: Annotated[str | None, Query(alias="round", max_length=200)] = None
+) -> list[AnnotatorStatistics]:
+    """How each person works."""
+    return annotator_statistics(here.studio, round_name)
+
+
+@router.get("/statistics/daily-qa")
+def list_daily_qa(
+    here: Here,
+    _person: Reviewer,
+    day: Annotated[datetime.date | None, Query(description="default: today")] = None,
+    per_annotator: Annotated[int | None, Query(ge=0, le=100, description="default: the settings'")] = None,
+) -> list[TaskSummary]:
+    """Some of the tasks that each person finished on a day, drawn by chance."""
+    studio = here.studio
+    number = studio.settings.daily_qa_per_annotator if per_annotator is None else per_annotator
+    return daily_qa(studio, here.pictures, day or day_of(studio.clock()), number)
