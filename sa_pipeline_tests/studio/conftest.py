@@ -4,6 +4,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import skimage.data
@@ -21,8 +22,12 @@ from sa_pipeline.stages.image_embeddings import make_image_embeddings
 from sa_pipeline.stages.raw_images import make_raw_images
 from sa_pipeline.studio.decoder import ensure_decoder
 from sa_pipeline_tests.conftest import SMALL_MASKS
+from sa_pipeline_tests.studio.browser import ServerProcess, running_chromium
 from sa_pipeline_tests.studio.desk import Desk, open_desk
 from sa_pipeline_tests.studio.postgresql import postgresql_programs, running_postgresql
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 """In the order of their image ids, 1 to 4; 512x512, 451x300, 600x400 and 640x427 px."""
@@ -106,3 +111,20 @@ def sqlite_desk(studio_dataset: Dataset) -> Iterator[Desk]:
     """As `desk`, on SQLite only."""
     with open_desk(studio_dataset) as desk:
         yield desk
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator["Browser"]:
+    """A browser; skips where there is none, or no built page."""
+    with running_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def server(studio_dataset: Dataset) -> Iterator[ServerProcess]:
+    """The server of `studio_dataset` as a process, not started yet; killed in the end."""
+    server = ServerProcess(studio_dataset.home)
+    try:
+        yield server
+    finally:
+        server.kill()

@@ -32,7 +32,7 @@ export interface Pace {
   longestPause: number;
 }
 
-const PACE: Pace = { gather: 250, firstPause: 500, longestPause: 15_000 };
+const PACE: Pace = { gather: 250, firstPause: 500, longestPause: 5_000 };
 
 /** Sends one task's events to the server: in order, each once, again and again until they are there. */
 export class Sender implements TaskLog {
