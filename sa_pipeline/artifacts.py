@@ -93,6 +93,12 @@ def artifact_name(asset: FileAssetName, partition: str) -> str:
             return f"{asset}/{partition}.parquet"
 
 
+def list_rounds(storage: Storage) -> list[str]:
+    """Names of the annotation rounds of which a snapshot lies there, sorted."""
+    names = storage.list(RoundAssetName.HUMAN_MASKS, ".parquet")
+    return [name.rsplit("/", 1)[-1].removesuffix(".parquet") for name in names]
+
+
 def export_tar_name(shard: str) -> str:
     """Name of a shard's tar within the storage root."""
     return f"{AssetName.SA1B_EXPORT}/sa_{shard}.tar"

@@ -4,7 +4,7 @@ import time
 
 import dagster as dg
 
-from sa_pipeline.artifacts import AssetName
+from sa_pipeline.artifacts import AssetName, RoundAssetName
 from sa_pipeline.assets.common import IMAGE_SHARDS
 from sa_pipeline.errors import LedgerBusyError
 from sa_pipeline.images.ledger import append_new_images, list_shards
@@ -13,7 +13,7 @@ from sa_pipeline.resources import DatasetResource
 from sa_pipeline.run_history import (
     count_unfinished,
     last_catalog,
-    newest_shard_materialization,
+    newest_materialization,
     shards_in_progress,
 )
 
@@ -42,7 +42,28 @@ refresh_catalog = dg.define_asset_job(
     tags={"dagster/priority": "1"},  # before the shards of a long backfill, which have 0
 )
 
-SHARD_JOBS = [shard_masks.name, "__ASSET_JOB"]
+shard_embeddings = dg.define_asset_job(
+    "shard_embeddings",
+    selection=dg.AssetSelection.assets(AssetName.RAW_IMAGES.value, AssetName.IMAGE_EMBEDDINGS.value),
+    executor_def=dg.in_process_executor,
+    description="What annotating a shard needs: its images and their embeddings.",
+)
+
+fill_round = dg.define_asset_job(
+    "fill_round",
+    selection=dg.AssetSelection.assets("annotation_tasks"),
+    executor_def=dg.in_process_executor,
+    description="Puts images that no annotation round has into the queue of one.",
+)
+
+round_masks = dg.define_asset_job(
+    "round_masks",
+    selection=dg.AssetSelection.assets(RoundAssetName.HUMAN_MASKS.value),
+    executor_def=dg.in_process_executor,
+    description="Snapshots the accepted work of an annotation round.",
+)
+
+SHARD_JOBS = [shard_masks.name, shard_embeddings.name, "__ASSET_JOB"]
 """Jobs that make shards: our own, and the one by which Dagster runs assets that are picked in the UI."""
 
 
@@ -105,15 +126,15 @@ def nightly_backfill(
     job=refresh_catalog,
     minimum_interval_seconds=CATALOG_INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Builds the catalogue anew when shards were made since, whatever ran them.",
+    description="Builds the catalogue anew when shards or rounds were made since, whatever ran them.",
 )
 def catalog_after_shards(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Waits for the last of the shard runs, so that a backfill builds the catalogue once; a long one, now and then."""
-    newest = newest_shard_materialization(context.instance)
+    newest = newest_materialization(context.instance)
     built = last_catalog(context.instance)
     running = count_unfinished(context.instance, SHARD_JOBS)
     if newest <= built.as_of and not (built.shard_runs_in_progress and not running):
-        return dg.SkipReason("No shard was materialized since the catalogue was built.")
+        return dg.SkipReason("No shard or round was materialized since the catalogue was built.")
     if count_unfinished(context.instance, [refresh_catalog.name]):
         return dg.SkipReason("The catalogue is being built.")
     age = time.time() - built.timestamp

@@ -2,15 +2,27 @@
 
 import dagster as dg
 
+from sa_pipeline.assets.annotation_tasks import annotation_tasks
 from sa_pipeline.assets.candidate_masks import candidate_masks
 from sa_pipeline.assets.catalog import catalog
 from sa_pipeline.assets.current_checkpoint import current_checkpoint
 from sa_pipeline.assets.deduplicated_masks import deduplicated_masks
 from sa_pipeline.assets.filtered_masks import filtered_masks
+from sa_pipeline.assets.human_masks import human_masks
 from sa_pipeline.assets.image_embeddings import image_embeddings
 from sa_pipeline.assets.raw_images import raw_images
 from sa_pipeline.assets.sa1b_export import sa1b_export
-from sa_pipeline.automation import catalog_after_shards, new_images, nightly_backfill, refresh_catalog, shard_masks
+from sa_pipeline.automation import (
+    catalog_after_shards,
+    fill_round,
+    new_images,
+    nightly_backfill,
+    refresh_catalog,
+    round_masks,
+    shard_embeddings,
+    shard_masks,
+)
+from sa_pipeline.checks.round_checks import ROUND_CHECKS
 from sa_pipeline.checks.shard_checks import SHARD_CHECKS
 from sa_pipeline.resources import DatasetResource
 
@@ -21,14 +33,16 @@ FLOW = (
     filtered_masks,
     deduplicated_masks,
     sa1b_export,
+    annotation_tasks,
+    human_masks,
     catalog,
 )
 """The assets in the order of the data."""
 
 defs = dg.Definitions(
     assets=[current_checkpoint, *FLOW],
-    asset_checks=SHARD_CHECKS,
-    jobs=[shard_masks, refresh_catalog],
+    asset_checks=[*SHARD_CHECKS, *ROUND_CHECKS],
+    jobs=[shard_masks, shard_embeddings, fill_round, round_masks, refresh_catalog],
     sensors=[new_images, catalog_after_shards],
     schedules=[nightly_backfill],
     resources={"data": DatasetResource()},

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import dagster as dg
 import pyarrow as pa
 
-from sa_pipeline.artifacts import AssetName
+from sa_pipeline.artifacts import AssetName, RoundAssetName
 
 CATALOG = dg.AssetKey("catalog")
 AS_OF = "as_of_event"
@@ -27,11 +27,13 @@ RUNS = pa.schema(
         pa.field("run_id", pa.string(), nullable=False),
         pa.field("job", pa.string(), nullable=False),
         pa.field("shard", pa.string()),
+        pa.field("round", pa.string()),
         pa.field("status", pa.string(), nullable=False),
         pa.field("started", pa.timestamp("us", "UTC")),
         pa.field("ended", pa.timestamp("us", "UTC")),
     ]
 )
+PARTITION_TAG = "dagster/partition"
 MAX_RUNS = 100_000
 """The newest; older ones are left to Dagster's own storage."""
 
@@ -46,7 +48,7 @@ def read_run_history(instance: dg.DagsterInstance) -> pa.Table:
         {
             "run_id": record.dagster_run.run_id,
             "job": record.dagster_run.job_name,
-            "shard": record.dagster_run.tags.get("dagster/partition"),
+            **_partition(record.dagster_run),
             "status": record.dagster_run.status.value,
             "started": _time(record.start_time),
             "ended": _time(record.end_time),
@@ -73,12 +75,13 @@ def count_unfinished(instance: dg.DagsterInstance, jobs: Sequence[str]) -> int:
 def shards_in_progress(instance: dg.DagsterInstance) -> set[str]:
     """Shards of which a run is queued or under way."""
     unfinished = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
-    return {run.tags["dagster/partition"] for run in unfinished if "dagster/partition" in run.tags}
+    return {shard for run in unfinished if (shard := _partition(run)["shard"]) is not None}
 
 
-def newest_shard_materialization(instance: dg.DagsterInstance) -> int:
-    """Number of the event by which any shard asset was materialized last, whatever ran it; 0 for none."""
-    records = instance.get_asset_records([dg.AssetKey(asset.value) for asset in AssetName])
+def newest_materialization(instance: dg.DagsterInstance) -> int:
+    """Number of the event by which any shard or round was materialized last, whatever ran it; 0 for none."""
+    keys = [dg.AssetKey(asset.value) for asset in (*AssetName, RoundAssetName.HUMAN_MASKS)]
+    records = instance.get_asset_records(keys)
     last = (record.asset_entry.last_materialization_storage_id for record in records)
     return max((storage_id for storage_id in last if storage_id is not None), default=0)
 
@@ -90,7 +93,7 @@ class LastCatalog:
     Attributes:
         storage_id: Number of its event.
         timestamp: When it was built, in seconds since the epoch.
-        as_of: `newest_shard_materialization` when the build began.
+        as_of: `newest_materialization` when the build began.
         shard_runs_in_progress: Runs of shards that were unfinished at the time.
     """
 
@@ -109,6 +112,13 @@ def last_catalog(instance: dg.DagsterInstance) -> LastCatalog:
     metadata = event.asset_materialization.metadata
     as_of, in_progress = (metadata[name].value if name in metadata else 0 for name in (AS_OF, SHARD_RUNS_IN_PROGRESS))
     return LastCatalog(event.storage_id, event.timestamp, int(str(as_of)), int(str(in_progress)))
+
+
+def _partition(run: dg.DagsterRun) -> dict[str, str | None]:
+    """The shard or the annotation round of a run; a round's name begins with a letter."""
+    key = run.tags.get(PARTITION_TAG)
+    of_shard = key is not None and key.isdigit()
+    return {"shard": key if of_shard else None, "round": None if of_shard else key}
 
 
 def _time(seconds: float | None) -> datetime | None:

@@ -2,19 +2,23 @@
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from sqlalchemy.exc import OperationalError
 
+from sa_pipeline.assets.annotation_tasks import AnnotationTasksConfig
 from sa_pipeline.assets.common import IMAGE_SHARDS, STOPPED
+from sa_pipeline.assets.rounds import ANNOTATION_ROUNDS
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.definitions import defs
 from sa_pipeline.errors import StorageError
 from sa_pipeline.processes import is_running
 from sa_pipeline.resources import DatasetResource
+from sa_pipeline.studio.rounds import require_round_name
 
 INSTANCE_SETTINGS = Path(__file__).parent / "dagster_instance.yaml"
 
@@ -90,18 +94,59 @@ def run_shard(dataset: Dataset, shard: str, instance: dg.DagsterInstance) -> Run
     return _run(dataset, "shard_masks", instance, partition_key=shard)
 
 
+def run_embeddings(dataset: Dataset, shard: str, instance: dg.DagsterInstance) -> RunOutcome:
+    """Runs the job `shard_embeddings` for one shard in this process.
+
+    Raises:
+        KeyboardInterrupt: The run was stopped; Dagster marks it as failed.
+    """
+    instance.add_dynamic_partitions(str(IMAGE_SHARDS.name), [shard])
+    return _run(dataset, "shard_embeddings", instance, partition_key=shard)
+
+
+def run_fill(
+    dataset: Dataset, round_name: str, config: AnnotationTasksConfig, instance: dg.DagsterInstance
+) -> RunOutcome:
+    """Runs the job `fill_round` for one annotation round in this process.
+
+    Raises:
+        StudioError: The round's name cannot be one.
+    """
+    require_round_name(round_name)
+    instance.add_dynamic_partitions(str(ANNOTATION_ROUNDS.name), [round_name])
+    ops = {"ops": {"annotation_tasks": {"config": config.model_dump(mode="json")}}}
+    return _run(dataset, "fill_round", instance, partition_key=round_name, config=ops)
+
+
+def run_round(dataset: Dataset, round_name: str, instance: dg.DagsterInstance) -> RunOutcome:
+    """Runs the job `round_masks` for one annotation round in this process.
+
+    Raises:
+        StudioError: The round's name cannot be one.
+    """
+    require_round_name(round_name)
+    instance.add_dynamic_partitions(str(ANNOTATION_ROUNDS.name), [round_name])
+    return _run(dataset, "round_masks", instance, partition_key=round_name)
+
+
 def run_catalog(dataset: Dataset, instance: dg.DagsterInstance) -> RunOutcome:
     """Runs the job `refresh_catalog` in this process."""
     return _run(dataset, "refresh_catalog", instance)
 
 
-def _run(dataset: Dataset, job: str, instance: dg.DagsterInstance, partition_key: str | None = None) -> RunOutcome:
+def _run(
+    dataset: Dataset,
+    job: str,
+    instance: dg.DagsterInstance,
+    partition_key: str | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> RunOutcome:
     result = defs.resolve_job_def(job).execute_in_process(
         instance=instance,
         partition_key=partition_key,
         resources={"data": DatasetResource(home=str(dataset.home))},
         # A failure is told in one sentence by the caller; its stack stands in the run's log.
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, **(config or {})},
         raise_on_error=False,
     )
     if result.success:

@@ -7,6 +7,9 @@ def _column(name: str, dtype: pa.DataType, description: str, *, nullable: bool =
     return pa.field(name, dtype, nullable=nullable, metadata={"description": description})
 
 
+_TIME = pa.timestamp("us", "UTC")
+
+
 def _fixed(dtype: pa.DataType, length: int) -> pa.DataType:
     return pa.list_(pa.field("item", dtype, nullable=False), length)
 
@@ -70,5 +73,76 @@ DEDUPLICATED_MASKS = pa.schema(
         _column("rank", pa.int32(), "position in the image's record, 0 first; null when not kept", nullable=True),
         _column("island_area_removed", pa.int64(), "px removed by clean-up"),
         _column("hole_area_filled", pa.int64(), "px filled by clean-up"),
+    ]
+)
+
+_PROMPTS = (
+    _column("predicted_iou", pa.float64(), "SAM's estimate at the last prompt; null without one", nullable=True),
+    _column(
+        "point_coords", pa.list_(_fixed(pa.float64(), 2)), "XY of the clicks that SAM was asked with, px of the image"
+    ),
+    _column("point_labels", pa.list_(pa.int8()), "of the clicks: 1 foreground, 0 background"),
+    _column(
+        "box", pa.list_(pa.float64(), 4), "XYXY of the box that SAM was asked with, px; null without", nullable=True
+    ),
+)
+
+_OBJECT = (
+    _column("label", pa.string(), "in the annotator's own words; empty for none"),
+    _column("kind", pa.string(), "thing or stuff"),
+    _column("unnameable", pa.bool_(), "whether the annotator could not name it"),
+    _column("prominence", pa.int32(), "0 is the most prominent of the image"),
+    _column("source", pa.string(), "manual, prefilled or imported: how it first came to be"),
+    _column("source_mask_id", pa.int64(), "the automatic mask that it was pre-filled from, if any", nullable=True),
+    *_PROMPTS,
+)
+
+HUMAN_MASKS = pa.schema(
+    [
+        _column("mask_id", pa.int64(), "2**33 * 1,000,000 + task_id * 10,000 + number of the object; below 2**53"),
+        _column("image_id", pa.int64(), "image that the mask lies on"),
+        _column("shard", pa.string(), "shard of the image"),
+        _column("round", pa.string(), "annotation round"),
+        _column("stage", pa.string(), "of the round: assisted_manual, semi_automatic or audit"),
+        _column("task_id", pa.int64(), "one person's work on the image"),
+        _column("replica", pa.int32(), "0 for the first of several people who work on the image on their own"),
+        _column("pilot", pa.bool_(), "whether the task was one of the pilot"),
+        _column("object_id", pa.string(), "UUID of the object within the task"),
+        _column("annotator", pa.string(), "pseudonym of who made the task, person-N; null if imported", nullable=True),
+        _column("reviewer", pa.string(), "pseudonym of who accepted it; null if imported", nullable=True),
+        *_OBJECT,
+        _column("bbox", _fixed(pa.int32(), 4), "XYWH, px; width is x_max - x_min of foreground pixels"),
+        _column("area", pa.int64(), "foreground pixels"),
+        _column("size", _fixed(pa.int32(), 2), "height, width of the image, px"),
+        _column("counts", pa.string(), "COCO compressed run lengths"),
+        _column("clicks", pa.int32(), "clicks that people made for it, those taken back included"),
+        _column("boxes", pa.int32(), "boxes that people drew for it, those taken back included"),
+        _column("brush_strokes", pa.int32(), "strokes of brush and eraser, those taken back included"),
+        _column("active_seconds", pa.float64(), "that people worked on it, idle and hidden time left out"),
+        _column("seconds", pa.float64(), "from the first to the last change of a person; 0 without one"),
+        _column("checkpoint_digest", pa.string(), "SHA-256 of the weights that SAM helped with", nullable=True),
+        _column("accepted_at", _TIME, "when the reviewer accepted the task"),
+    ]
+)
+
+HUMAN_MASK_EVENTS = pa.schema(
+    [
+        _column("op_id", pa.string(), "UUID of the change"),
+        _column("mask_id", pa.int64(), "of the object; one that was deleted has no row among the masks"),
+        _column("image_id", pa.int64(), "image that the object lies on"),
+        _column("shard", pa.string(), "shard of the image"),
+        _column("round", pa.string(), "annotation round"),
+        _column("task_id", pa.int64(), "one person's work on the image"),
+        _column("version", pa.int32(), "of the task after the change, from 1"),
+        _column("object_id", pa.string(), "UUID of the object within the task"),
+        _column("person", pa.string(), "pseudonym of who did it, person-N; null for the pipeline", nullable=True),
+        _column("tool", pa.string(), "what it was done with, such as click, brush or label"),
+        _column("at", _TIME, "by the clock of the person's browser"),
+        _column("received_at", _TIME, "by the clock of the server"),
+        _column("active_seconds", pa.float64(), "worked since the change before, idle and hidden time left out"),
+        *_OBJECT,
+        _column("deleted", pa.bool_(), "whether the object was deleted by it"),
+        _column("size", _fixed(pa.int32(), 2), "height, width of the image, px"),
+        _column("counts", pa.string(), "COCO compressed run lengths after it; null for nothing painted", nullable=True),
     ]
 )

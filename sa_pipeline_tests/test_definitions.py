@@ -13,7 +13,9 @@ EDGES = {
     "filtered_masks": {"candidate_masks"},
     "deduplicated_masks": {"candidate_masks", "filtered_masks"},
     "sa1b_export": {"raw_images", "deduplicated_masks"},
-    "catalog": {"sa1b_export"},
+    "annotation_tasks": {"image_embeddings", "deduplicated_masks"},
+    "human_masks": {"annotation_tasks"},
+    "catalog": {"sa1b_export", "human_masks"},
 }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 from PIL import Image
 
+from sa_pipeline.assets.human_masks import human_masks
 from sa_pipeline.assets.sa1b_export import sa1b_export
 from sa_pipeline.report.png import markdown_image
 from sa_pipeline.resources import DatasetResource
@@ -13,13 +14,13 @@ from sa_pipeline.run_history import (
     AS_OF,
     SHARD_RUNS_IN_PROGRESS,
     count_shard_runs_in_progress,
-    newest_shard_materialization,
+    newest_materialization,
     read_run_history,
 )
 
 
 @dg.asset(
-    deps=[sa1b_export],
+    deps=[sa1b_export, human_masks],
     group_name="catalog",
     kinds={"duckdb"},
     description="Everything that is known of shards, images and masks, to be asked with SQL.",
@@ -30,7 +31,7 @@ def catalog(context: dg.AssetExecutionContext, data: DatasetResource) -> dg.Mate
     from sa_pipeline.report.page import FUNNEL_FILE, SCORES_FILE, write_report
 
     dataset = data.open()
-    as_of = newest_shard_materialization(context.instance)  # first: what is published later may not be seen
+    as_of = newest_materialization(context.instance)  # first: what is published later may not be seen
     runs = read_run_history(context.instance)
     built = build_catalog(dataset, runs=runs)
     page = write_report(dataset)

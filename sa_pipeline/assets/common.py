@@ -65,6 +65,7 @@ def report(
     rate: str,
     pictures: Mapping[str, str] | None = None,
     files: Mapping[str, str] | None = None,
+    values: Mapping[str, float] | None = None,
 ) -> dg.MaterializeResult[Any]:
     """Describes a stage's outcome for the UI.
 
@@ -74,9 +75,11 @@ def report(
         rate: The count that throughput is reckoned from, such as `images`.
         pictures: Markdown of pictures by title.
         files: Names within the storage root of what else was made, by title.
+        values: Other numbers, by title.
     """
     header = result.header
     metadata: dict[str, Any] = {name: dg.MetadataValue.int(count) for name, count in sorted(header.counts.items())}
+    metadata |= values or {}
     metadata["seconds"] = dg.MetadataValue.float(round(result.seconds, 2))
     metadata["reused"] = dg.MetadataValue.bool(result.reused)
     if not result.reused and result.seconds > 0:

@@ -7,7 +7,7 @@ import dagster as dg
 from sa_pipeline.assets.candidate_masks import candidate_masks
 from sa_pipeline.assets.common import SHARD_FLOW, fail_at_once, log_progress, report
 from sa_pipeline.assets.filtered_masks import filtered_masks
-from sa_pipeline.report.overlays import overlay_sheet
+from sa_pipeline.report.overlays import shard_overlays
 from sa_pipeline.report.png import markdown_image
 from sa_pipeline.resources import DatasetResource
 from sa_pipeline.stages.deduplicated_masks import make_deduplicated_masks
@@ -24,5 +24,5 @@ def deduplicated_masks(context: dg.AssetExecutionContext, data: DatasetResource)
     """Deduplicates a shard's masks."""
     dataset = data.open()
     result = make_deduplicated_masks(dataset, context.partition_key, log_progress(context))
-    overlays = markdown_image(overlay_sheet(dataset, context.partition_key))
+    overlays = markdown_image(shard_overlays(dataset, context.partition_key))
     return report(dataset, result, "masks", {"overlays": overlays})

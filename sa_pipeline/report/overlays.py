@@ -2,7 +2,7 @@
 
 import colorsys
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from sa_pipeline.artifacts import AssetName, read_table
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.masks.rle import area_from_runs, box_from_runs, decode_counts, runs_to_mask
-from sa_pipeline.stages.shard_images import iterate_images
+from sa_pipeline.stages.shard_images import ShardImage, iterate_images
 
 Colour = tuple[int, int, int]
 """RGB, 0 to 255."""
@@ -62,20 +62,30 @@ def draw_masks(
     return drawn
 
 
-def overlay_sheet(dataset: Dataset, shard: str, max_images: int = 6, max_side: int = 440) -> Image.Image:
-    """Pairs of image and overlay, one below the other, for the first images of a shard.
+def overlay_sheet(images: Iterable[tuple[ShardImage, Sequence[str]]], max_side: int = 440) -> Image.Image:
+    """Pairs of image and overlay, one below the other.
 
-    Raises:
-        ArtifactError: `raw_images` or `deduplicated_masks` was not made or is damaged.
+    Args:
+        images: Each with the COCO compressed run lengths of its masks.
+        max_side: px, of an image on the sheet.
     """
     rows = []
-    for image in itertools.islice(iterate_images(dataset, shard), max_images):
-        counts = exported_counts(dataset, shard, image.image_id)
+    for image, counts in images:
         pixels = image.pixels
         pair = Image.fromarray(np.concatenate([pixels, draw_masks(pixels, counts)], axis=1))
         pair.thumbnail((2 * max_side, max_side))
         rows.append((f"{image.file_name}: {len(counts)} masks", pair))
     return _stack(rows)
+
+
+def shard_overlays(dataset: Dataset, shard: str, max_images: int = 6) -> Image.Image:
+    """The exported masks of a shard's first images.
+
+    Raises:
+        ArtifactError: `raw_images` or `deduplicated_masks` was not made or is damaged.
+    """
+    images = itertools.islice(iterate_images(dataset, shard), max_images)
+    return overlay_sheet((image, exported_counts(dataset, shard, image.image_id)) for image in images)
 
 
 def exported_counts(dataset: Dataset, shard: str, image_id: int) -> list[str]:

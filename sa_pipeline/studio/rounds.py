@@ -9,7 +9,8 @@ from sa_pipeline.errors import StudioError
 from sa_pipeline.studio.models import Stage, TaskState
 from sa_pipeline.studio.schema import rounds, tasks
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
+_NAME = re.compile(r"[a-z][a-z0-9._-]{0,59}")
+"""A name begins with a letter, unlike that of a shard."""
 OPEN = "open"
 
 
@@ -31,8 +32,21 @@ def require_round_name(name: str) -> None:
     """
     if not _NAME.fullmatch(name):
         raise StudioError(
-            f"round: expected up to 60 lower-case letters, digits, '.', '_' and '-', such as assisted-1, got {name!r}."
+            f"round: expected a letter and then up to 59 of a-z, 0-9, '.', '_' and '-', such as assisted-1; "
+            f"got {name!r}."
         )
+
+
+def parse_stage(name: str) -> Stage:
+    """The stage of that name.
+
+    Raises:
+        StudioError: There is none.
+    """
+    try:
+        return Stage(name)
+    except ValueError:
+        raise StudioError(f"stage: expected {', '.join(Stage)}, got {name!r}.") from None
 
 
 def ensure_round(connection: sa.Connection, name: str, stage: Stage, pilot_tasks: int, now: float) -> None:

@@ -14,7 +14,7 @@ from sa_pipeline.errors import StorageError
 from sa_pipeline.report.contact_sheet import contact_sheet
 from sa_pipeline.report.embeddings import embedding_colours, embedding_sheet
 from sa_pipeline.report.histograms import funnel_chart, score_histograms
-from sa_pipeline.report.overlays import exported_counts, overlay_sheet
+from sa_pipeline.report.overlays import exported_counts, shard_overlays
 from sa_pipeline.report.png import MAX_MARKDOWN_BYTES, markdown_image, png_bytes
 from sa_pipeline.schemas import CANDIDATE_MASKS
 from sa_pipeline.settings import MaskSettings
@@ -44,7 +44,7 @@ def test_a_rejected_file_has_its_grey_tile_among_the_images(written) -> None:
 def test_sheets_stop_at_the_number_asked_for(written) -> None:
     assert contact_sheet(written, SHARD, max_images=1, tile=100).size == (100, 100)
     assert embedding_sheet(written, SHARD, max_images=1, tile=100).size == (100, 200)
-    assert overlay_sheet(written, SHARD, max_images=1).height < overlay_sheet(written, SHARD, max_images=2).height
+    assert shard_overlays(written, SHARD, max_images=1).height < shard_overlays(written, SHARD, max_images=2).height
 
 
 def test_only_kept_masks_are_drawn(written) -> None:
@@ -72,7 +72,7 @@ def test_pictures_are_the_same_bytes_every_time(written) -> None:
         lambda: score_histograms(candidates(written), MaskSettings()),
         lambda: funnel_chart(FUNNEL),
         lambda: embedding_sheet(written, SHARD),
-        lambda: overlay_sheet(written, SHARD),
+        lambda: shard_overlays(written, SHARD),
     ):
         assert png_bytes(draw()) == png_bytes(draw())
 

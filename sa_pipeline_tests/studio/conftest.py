@@ -20,6 +20,7 @@ from sa_pipeline.stages.deduplicated_masks import make_deduplicated_masks
 from sa_pipeline.stages.filtered_masks import make_filtered_masks
 from sa_pipeline.stages.image_embeddings import make_image_embeddings
 from sa_pipeline.stages.raw_images import make_raw_images
+from sa_pipeline.studio.database import DATABASE_VARIABLE, Studio, open_studio
 from sa_pipeline.studio.decoder import ensure_decoder
 from sa_pipeline_tests.conftest import SMALL_MASKS
 from sa_pipeline_tests.studio.browser import ServerProcess, running_chromium
@@ -128,3 +129,13 @@ def server(studio_dataset: Dataset) -> Iterator[ServerProcess]:
         yield server
     finally:
         server.kill()
+
+
+@pytest.fixture
+def studio(studio_dataset: Dataset, database_url: str | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
+    """The open studio of a copy of `annotated_home`, on SQLite and on PostgreSQL, without tasks."""
+    if database_url is not None:
+        monkeypatch.setenv(DATABASE_VARIABLE, database_url)
+    opened = open_studio(studio_dataset)
+    yield opened
+    opened.close()

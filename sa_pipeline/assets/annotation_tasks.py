@@ -1,0 +1,69 @@
+"""`annotation_tasks`: what people are given to do in a round."""
+
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from sa_pipeline.assets.common import fail_at_once, log_progress
+from sa_pipeline.assets.deduplicated_masks import deduplicated_masks
+from sa_pipeline.assets.image_embeddings import image_embeddings
+from sa_pipeline.assets.rounds import ROUND_FLOW, opened_studio
+from sa_pipeline.resources import DatasetResource
+from sa_pipeline.studio.filling import FillReport, fill_queue
+from sa_pipeline.studio.models import Stage
+from sa_pipeline.studio.prefilling import automatic_masks
+from sa_pipeline.studio.rounds import parse_stage
+
+
+class AnnotationTasksConfig(dg.Config):
+    """Which images a round is about, and how they are handed out."""
+
+    # A string, since Dagster would ask for the names of an enumeration's members and not for their values.
+    stage: str = Field(Stage.ASSISTED_MANUAL.value, description=f"of the round (paper §4): {', '.join(Stage)}")
+    shards: list[str] | None = Field(None, description="to take images from; null: all")
+    image_ids: list[int] | None = Field(None, description="to take of them; null: all")
+    max_images: int | None = Field(None, ge=1, description="that the round has in the end; null: all")
+    annotators_per_image: int | None = Field(None, ge=1, description="null: the dataset's setting")
+    pilot_tasks: int | None = Field(None, ge=0, description="of a new round; null: the dataset's setting")
+    prefill: bool = Field(False, description="tasks begin with the masks of deduplicated_masks (paper §4)")
+
+
+@dg.asset(
+    **ROUND_FLOW,
+    # A round may take images of any shard.
+    deps=[
+        dg.AssetDep(image_embeddings, partition_mapping=dg.AllPartitionMapping()),
+        dg.AssetDep(deduplicated_masks, partition_mapping=dg.AllPartitionMapping()),
+    ],
+    kinds={"sqlite"},
+    description="Tasks of a round, for images with an embedding that no round has; with or without automatic masks.",
+)
+@fail_at_once
+def annotation_tasks(
+    context: dg.AssetExecutionContext, data: DatasetResource, config: AnnotationTasksConfig
+) -> dg.MaterializeResult[Any]:
+    """Fills a round's queue."""
+    dataset = data.open()
+    with opened_studio(dataset) as studio:
+        filled = fill_queue(
+            studio,
+            context.partition_key,
+            stage=parse_stage(config.stage),
+            shards=config.shards,
+            images=None if config.image_ids is None else set(config.image_ids),
+            max_images=config.max_images,
+            annotators_per_image=config.annotators_per_image,
+            pilot_tasks=config.pilot_tasks,
+            prefill=automatic_masks(dataset) if config.prefill else None,
+            progress=log_progress(context),
+        )
+    return dg.MaterializeResult(metadata=_describe(filled))
+
+
+def _describe(filled: FillReport) -> dict[str, Any]:
+    metadata: dict[str, Any] = {f"new_{name}": filled.counts[name] for name in ("images", "tasks", "masks")}
+    metadata |= {f"images_{name}": filled.counts[name] for name in ("in_round", "in_other_round")}
+    rows = [f"| {shard} | {reason} |" for shard, reason in filled.passed_over.items()]
+    metadata["shards_passed_over"] = dg.MetadataValue.md("\n".join(["| shard | why |", "|---|---|", *rows]))
+    return metadata

@@ -1,0 +1,42 @@
+"""The checks of annotation rounds: plain functions of `quality/`, tied to `human_masks`."""
+
+from collections.abc import Callable
+
+import dagster as dg
+
+from sa_pipeline.artifacts import RoundAssetName
+from sa_pipeline.assets.rounds import ANNOTATION_ROUNDS, opened_studio
+from sa_pipeline.checks.results import check_result
+from sa_pipeline.dataset import Dataset
+from sa_pipeline.quality.human_masks import accepted_tasks_all_there as compare_with_accepted
+from sa_pipeline.quality.human_masks import human_mask_ids_unique, human_masks_decode
+from sa_pipeline.quality.outcome import CheckOutcome
+from sa_pipeline.resources import DatasetResource
+from sa_pipeline.studio.snapshot import accepted_masks
+
+Examine = Callable[[Dataset, str], CheckOutcome]
+
+
+def accepted_tasks_all_there(dataset: Dataset, round_name: str) -> CheckOutcome:
+    """Every accepted task is in the snapshot with all of its masks."""
+    with opened_studio(dataset) as studio:
+        accepted = accepted_masks(studio, round_name)
+    return compare_with_accepted(dataset, round_name, accepted)
+
+
+def _check(examine: Examine) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=RoundAssetName.HUMAN_MASKS.value,
+        name=examine.__name__,
+        description=(examine.__doc__ or "").splitlines()[0],
+        blocking=True,
+        partitions_def=ANNOTATION_ROUNDS,
+    )
+    def checked(context: dg.AssetCheckExecutionContext, data: DatasetResource) -> dg.AssetCheckResult:
+        return check_result(examine(data.open(), context.partition_key))
+
+    return checked
+
+
+ROUND_CHECKS = [_check(human_masks_decode), _check(human_mask_ids_unique), _check(accepted_tasks_all_there)]
+"""A check that fails stops what lies downstream in the same run."""
