@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,20 +10,37 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sa_pipeline.artifacts import ArtifactHeader, AssetName, artifact_name, read_header
+from sa_pipeline.artifacts import (
+    ArtifactHeader,
+    AssetName,
+    FileAssetName,
+    RoundAssetName,
+    artifact_name,
+    list_rounds,
+    read_header,
+)
 from sa_pipeline.catalog.schema import COLUMN_COMMENTS, TABLE_MEANINGS, TABLES, VIEWS
 from sa_pipeline.dataset import CATALOG_FILE, Dataset
 from sa_pipeline.errors import ArtifactError
 from sa_pipeline.images.ledger import list_shards
 from sa_pipeline.progress import Progress, SilentProgress
-from sa_pipeline.schemas import CANDIDATE_MASKS, DEDUPLICATED_MASKS, FILTERED_MASKS, RAW_IMAGES
+from sa_pipeline.schemas import (
+    CANDIDATE_MASKS,
+    DEDUPLICATED_MASKS,
+    FILTERED_MASKS,
+    HUMAN_MASK_EVENTS,
+    HUMAN_MASKS,
+    RAW_IMAGES,
+)
 from sa_pipeline.storage import Storage
 
-_RAW_TABLES: Mapping[AssetName, tuple[pa.Schema, frozenset[str]]] = {
+_LOADED: Mapping[FileAssetName, tuple[pa.Schema, frozenset[str]]] = {
     AssetName.RAW_IMAGES: (RAW_IMAGES, frozenset({"jpeg"})),
     AssetName.CANDIDATE_MASKS: (CANDIDATE_MASKS, frozenset({"counts"})),
     AssetName.FILTERED_MASKS: (FILTERED_MASKS, frozenset()),
     AssetName.DEDUPLICATED_MASKS: (DEDUPLICATED_MASKS, frozenset({"counts"})),
+    RoundAssetName.HUMAN_MASKS: (HUMAN_MASKS, frozenset({"counts"})),
+    RoundAssetName.HUMAN_MASK_EVENTS: (HUMAN_MASK_EVENTS, frozenset({"size", "counts"})),
 }
 """What is loaded of each file, and the columns that are left in it: pixels and run lengths."""
 
@@ -42,9 +59,9 @@ def build_catalog(dataset: Dataset, runs: pa.Table | None = None, progress: Prog
     It is written aside and renamed: whoever reads the old one goes on reading it, and no reader hinders a build.
 
     Args:
-        dataset: The dataset; shards of which only some files exist are taken with what they have.
-        runs: Past runs (run_id, job, shard, status, started, ended), if there is somebody who knows them.
-        progress: Shows the shards.
+        dataset: The dataset; shards and rounds of which only some files exist are taken with what they have.
+        runs: Past runs (run_id, job, shard, round, status, started, ended), if there is somebody who knows them.
+        progress: Shows the shards and rounds.
 
     Raises:
         StorageError: The catalogue cannot be written.
@@ -57,7 +74,7 @@ def build_catalog(dataset: Dataset, runs: pa.Table | None = None, progress: Prog
             _load(connection, dataset, progress or SilentProgress())
             if runs is not None and runs.num_rows:
                 connection.register("given_runs", runs)
-                connection.execute("INSERT INTO runs SELECT run_id, job, shard, status, started, ended FROM given_runs")
+                connection.execute("INSERT INTO runs BY NAME SELECT * FROM given_runs")
             for statement in (*TABLES.derived, *VIEWS):
                 connection.execute(statement)
             _comment(connection)
@@ -74,41 +91,45 @@ def build_catalog(dataset: Dataset, runs: pa.Table | None = None, progress: Prog
 def _create(connection: duckdb.DuckDBPyConnection) -> None:
     for statement in TABLES.created:
         connection.execute(statement)
-    for asset, (schema, left_out) in _RAW_TABLES.items():
+    for asset, (schema, left_out) in _LOADED.items():
         fields = [field for field in schema if field.name not in left_out]
-        empty = pa.schema([*fields, pa.field("shard", pa.string())]).empty_table()
-        connection.register("empty", empty)
+        if asset in AssetName:
+            fields.append(pa.field("shard", pa.string()))
+        connection.register("empty", pa.schema(fields).empty_table())
         connection.execute(f"CREATE TEMP TABLE loaded_{asset} AS SELECT * FROM empty")  # noqa: S608
         connection.unregister("empty")
 
 
 def _load(connection: duckdb.DuckDBPyConnection, dataset: Dataset, progress: Progress) -> None:
     shards = list_shards(dataset.storage)
-    for shard in progress.track(shards, description="catalogue", total=len(shards)):
-        for asset, header in _headers(dataset.storage, shard):
+    partitions: list[tuple[type[AssetName | RoundAssetName], str]] = [(AssetName, shard) for shard in shards]
+    partitions += [(RoundAssetName, name) for name in list_rounds(dataset.storage)]
+    for assets, partition in progress.track(partitions, description="catalogue", total=len(partitions)):
+        for header in _headers(dataset.storage, assets, partition):
             _insert_artifact(connection, dataset.storage, header)
-            if asset in _RAW_TABLES:
-                _insert_rows(connection, dataset.storage, asset, shard)
+            if header.asset in _LOADED:
+                _insert_rows(connection, dataset.storage, header)
 
 
-def _headers(storage: Storage, shard: str) -> Iterator[tuple[AssetName, ArtifactHeader]]:
-    for asset in AssetName:
+def _headers(storage: Storage, assets: Iterable[FileAssetName], partition: str) -> Iterator[ArtifactHeader]:
+    for asset in assets:
         try:
-            header = read_header(storage, asset, shard)
+            header = read_header(storage, asset, partition)
         except ArtifactError:
             continue  # the asset's own check reports a damaged file; the catalogue tells of what can be read
         if header is not None:
-            yield asset, header
+            yield header
 
 
 def _insert_artifact(connection: duckdb.DuckDBPyConnection, storage: Storage, header: ArtifactHeader) -> None:
     name = artifact_name(header.asset, header.partition)
     checkpoint = header.checkpoint
     connection.execute(
-        "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             header.asset.value,
-            header.partition,
+            header.partition if header.asset in AssetName else None,
+            header.partition if header.asset in RoundAssetName else None,
             name,
             storage.size(name),
             header.schema_version,
@@ -122,15 +143,17 @@ def _insert_artifact(connection: duckdb.DuckDBPyConnection, storage: Storage, he
     )
 
 
-def _insert_rows(connection: duckdb.DuckDBPyConnection, storage: Storage, asset: AssetName, shard: str) -> None:
-    schema, left_out = _RAW_TABLES[asset]
+def _insert_rows(connection: duckdb.DuckDBPyConnection, storage: Storage, header: ArtifactHeader) -> None:
+    asset, partition = header.asset, header.partition
+    schema, left_out = _LOADED[asset]
     columns = [name for name in schema.names if name not in left_out]
-    with storage.reading(artifact_name(asset, shard)) as file:
+    with storage.reading(artifact_name(asset, partition)) as file:
         rows = pq.read_table(file, columns=columns)
-    rows = rows.append_column("shard", pa.array([shard] * rows.num_rows, pa.string()))
-    connection.register("rows_of_shard", rows)
-    connection.execute(f"INSERT INTO loaded_{asset} SELECT * FROM rows_of_shard")  # noqa: S608
-    connection.unregister("rows_of_shard")
+    if asset in AssetName:
+        rows = rows.append_column("shard", pa.array([partition] * rows.num_rows, pa.string()))
+    connection.register("rows_of_file", rows)
+    connection.execute(f"INSERT INTO loaded_{asset} SELECT * FROM rows_of_file")  # noqa: S608
+    connection.unregister("rows_of_file")
 
 
 def _comment(connection: duckdb.DuckDBPyConnection) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from sa_pipeline.schemas import CANDIDATE_MASKS, DEDUPLICATED_MASKS, RAW_IMAGES
+from sa_pipeline.schemas import CANDIDATE_MASKS, DEDUPLICATED_MASKS, HUMAN_MASK_EVENTS, HUMAN_MASKS, RAW_IMAGES
 
 
 class _Tables(NamedTuple):
@@ -17,13 +17,15 @@ TABLES = _Tables(
     created=(
         """
         CREATE TABLE artifacts (
-            asset VARCHAR, shard VARCHAR, file VARCHAR, bytes BIGINT, schema_version INTEGER, content_digest VARCHAR,
-            checkpoint VARCHAR, checkpoint_digest VARCHAR, settings JSON, inputs JSON, counts JSON
+            asset VARCHAR, shard VARCHAR, round VARCHAR, file VARCHAR, bytes BIGINT, schema_version INTEGER,
+            content_digest VARCHAR, checkpoint VARCHAR, checkpoint_digest VARCHAR, settings JSON, inputs JSON,
+            counts JSON
         )
         """,
         """
         CREATE TABLE runs (
-            run_id VARCHAR, job VARCHAR, shard VARCHAR, status VARCHAR, started TIMESTAMPTZ, ended TIMESTAMPTZ
+            run_id VARCHAR, job VARCHAR, shard VARCHAR, round VARCHAR, status VARCHAR, started TIMESTAMPTZ,
+            ended TIMESTAMPTZ
         )
         """,
     ),
@@ -65,7 +67,8 @@ TABLES = _Tables(
                coalesce(any_value(masks), 0) AS masks, any_value(predicted_iou) AS predicted_iou,
                any_value(stability_score) AS stability_score, any_value(relative_size) AS relative_size,
                count(*) AS files, max(checkpoint_digest) AS checkpoint_digest
-        FROM artifacts LEFT JOIN found USING (shard) LEFT JOIN measured USING (shard) GROUP BY shard ORDER BY shard
+        FROM artifacts LEFT JOIN found USING (shard) LEFT JOIN measured USING (shard)
+        WHERE shard IS NOT NULL GROUP BY shard ORDER BY shard
         """,
         """
         CREATE TABLE checkpoints AS
@@ -73,6 +76,12 @@ TABLES = _Tables(
                (SELECT count(*) FROM masks m WHERE m.checkpoint_digest = a.checkpoint_digest) AS masks
         FROM artifacts a WHERE checkpoint_digest IS NOT NULL GROUP BY ALL ORDER BY name, digest
         """,
+        """
+        CREATE TABLE human_masks AS
+        SELECT * EXCLUDE (size), sqrt(area / (size[1]::DOUBLE * size[2])) AS relative_size
+        FROM loaded_human_masks ORDER BY image_id, task_id, prominence, mask_id
+        """,
+        "CREATE TABLE human_mask_events AS SELECT * FROM loaded_human_mask_events ORDER BY task_id, version",
     ),
 )
 
@@ -85,6 +94,9 @@ VIEW_MEANINGS: Mapping[str, str] = {
     "shard_drift": "means of each shard's masks, and how far they lie from the whole dataset's",
     "throughput": "seconds, images and masks a second of every successful shard run",
     "rejected_images": "files that are no good images, and why",
+    "labels": "labels that people gave, the most used first",
+    "seconds_per_mask": "of each person in each round: masks made by hand, and what one took",
+    "masks_per_image_by_source": "masks of every good image: automatic, and accepted ones by how they came to be",
 }
 
 VIEWS = (
@@ -146,6 +158,26 @@ VIEWS = (
     CREATE VIEW rejected_images AS
     SELECT image_id, shard, source_uri, reason, detail FROM images WHERE status = 'rejected' ORDER BY image_id
     """,
+    """
+    CREATE VIEW labels AS
+    SELECT label, kind, count(*) AS masks, count(DISTINCT image_id) AS images
+    FROM human_masks WHERE label <> '' GROUP BY ALL ORDER BY masks DESC, label, kind
+    """,
+    """
+    CREATE VIEW seconds_per_mask AS
+    SELECT round, annotator, count(*) AS masks, avg(active_seconds) AS seconds_per_mask,
+           median(active_seconds) AS median_seconds, avg(clicks) AS clicks_per_mask
+    FROM human_masks WHERE source = 'manual' GROUP BY ALL ORDER BY round, annotator
+    """,
+    """
+    CREATE VIEW masks_per_image_by_source AS
+    WITH counted AS (
+        SELECT image_id, 'automatic' AS source, count(*) AS masks FROM masks GROUP BY ALL
+        UNION ALL SELECT image_id, source, count(*) FROM human_masks GROUP BY ALL
+    )
+    SELECT i.image_id, i.file_name, c.source, c.masks FROM images i JOIN counted c USING (image_id)
+    WHERE i.status = 'ok' ORDER BY i.image_id, c.source
+    """,
 )
 
 _SHARD = {"shard": "partition that the row comes from"}
@@ -168,6 +200,12 @@ for _name in ("size", "counts"):
 for _name in ("size", "counts", "kept", "dropped_by", "suppressed_by"):
     _MASKS.pop(_name)
 
+_HUMAN_MASKS = _described(HUMAN_MASKS)
+_HUMAN_MASK_EVENTS = _described(HUMAN_MASK_EVENTS)
+for _name in ("size", "counts"):
+    _HUMAN_MASKS.pop(_name)
+    _HUMAN_MASK_EVENTS.pop(_name)
+
 TABLE_MEANINGS: Mapping[str, str] = {
     "shards": "a shard and what is in it",
     "images": "an image, or a rejected file",
@@ -175,6 +213,8 @@ TABLE_MEANINGS: Mapping[str, str] = {
     "candidates": "a proposal above the floors, without its pixels",
     "verdicts": "what became of a candidate",
     "checkpoints": "weights that made masks",
+    "human_masks": "a mask that people made or confirmed and a reviewer accepted, without its pixels",
+    "human_mask_events": "a change of an object of an accepted task",
     "runs": "a Dagster run",
     "artifacts": "a file of an asset, and what it was made from",
 }
@@ -182,6 +222,8 @@ TABLE_MEANINGS: Mapping[str, str] = {
 COLUMN_COMMENTS: Mapping[str, Mapping[str, str]] = {
     "artifacts": _SHARD
     | {
+        "shard": "partition, null for a file of an annotation round",
+        "round": "annotation round, null for a file of a shard",
         "asset": "asset that made the file",
         "file": "name within the storage root",
         "bytes": "size of the file",
@@ -202,6 +244,8 @@ COLUMN_COMMENTS: Mapping[str, Mapping[str, str]] = {
         "center_y": "centre of bbox, as a share of the image's height",
         "checkpoint_digest": "SHA-256 of the weights' file",
     },
+    "human_masks": _HUMAN_MASKS | {"relative_size": "square root of the mask's share of the image (paper §5)"},
+    "human_mask_events": _HUMAN_MASK_EVENTS,
     "verdicts": _SHARD
     | {
         "mask_id": "the candidate",
@@ -231,6 +275,7 @@ COLUMN_COMMENTS: Mapping[str, Mapping[str, str]] = {
         "run_id": "Dagster's id of the run",
         "job": "Dagster job",
         "shard": "partition, null for jobs without",
+        "round": "annotation round, null for jobs without",
         "status": "as Dagster has it, such as SUCCESS",
         "started": "start of the run",
         "ended": "end of the run",
