@@ -13,6 +13,8 @@ MAX_EVENTS_PER_SAVE = 200
 MAX_COUNTS_LENGTH = 4_000_000
 """Characters of a mask's compressed run lengths; the most ragged mask of a 2250x1500 picture needs fewer."""
 MAX_PINS_PER_REVIEW = 200
+MAX_TIME = 253_402_300_799
+"""The end of the year 9999, up to which calendars of programs go."""
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)]
@@ -146,7 +148,7 @@ class Event(_Body):
     op_id: uuid.UUID = Field(description="made by the client; the same id is applied once only")
     tool: Tool
     object: ObjectState
-    at: float = Field(ge=0, description="the client's clock")
+    at: float = Field(ge=0, le=MAX_TIME, description="the client's clock")
     active_seconds: float = Field(
         default=0.0, ge=0, le=3600, description="worked since the event before; idle and hidden time left out"
     )
