@@ -7,6 +7,8 @@ export const MAX_COUNTS_LENGTH = 4000000;
 
 export const MAX_PINS_PER_REVIEW = 200;
 
+export const MAX_TIME = 253402300799;
+
 /** What a person may do; each role may do what the one before may. */
 export type Role = 'annotator' | 'reviewer' | 'lead';
 
