@@ -5,7 +5,7 @@ import enum
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +228,7 @@ def read_table(
     *,
     columns: list[str] | None = None,
     image_id: int | None = None,
+    mask_ids: Collection[int] | None = None,
 ) -> pa.Table:
     """Reads an asset's Parquet file.
 
@@ -237,6 +238,7 @@ def read_table(
         partition: The shard or round.
         columns: Read only these.
         image_id: Read only the rows of this image.
+        mask_ids: Read only the rows of these masks.
 
     Raises:
         ArtifactError: The file does not exist or is damaged.
@@ -244,10 +246,12 @@ def read_table(
     name = artifact_name(asset, partition)
     if not storage.exists(name):
         raise ArtifactError(f"{storage.url_of(name)} does not exist; materialize {asset} for {partition} first.")
-    filters = [("image_id", "=", image_id)] if image_id is not None else None
+    filters: list[tuple[str, str, Any]] = [("image_id", "=", image_id)] if image_id is not None else []
+    if mask_ids is not None:
+        filters.append(("mask_id", "in", list(mask_ids)))
     try:
         with storage.reading(name) as file:
-            return pq.read_table(file, columns=columns, filters=filters)
+            return pq.read_table(file, columns=columns, filters=filters or None)
     except (pa.ArrowException, OSError) as error:
         raise ArtifactError(f"{storage.url_of(name)} is damaged ({error}); materialize it again.") from error
 

@@ -153,6 +153,23 @@ def stats(home: HomeOption = None) -> None:
 
 
 @app.command()
+def card(
+    home: HomeOption = None,
+    output: Annotated[str | None, typer.Option(help="Folder or URL; default: cards/ in the dataset's storage.")] = None,
+) -> None:
+    """Writes the dataset card, the annotation card and Croissant metadata.
+
+    Example: sa-pipeline card --home masks
+    """
+    from sa_pipeline.cards.write import write_cards
+
+    written = write_cards(open_dataset(home), output, TerminalProgress())
+    console.print(f"{written.masks} masks on {written.images} images; the shapes of {written.sampled} were measured.")
+    for path in written.files.values():
+        console.print(f"  {escape(path)}", soft_wrap=True, highlight=False)
+
+
+@app.command()
 def retune(
     home: HomeOption = None,
     predicted_iou: Annotated[float | None, typer.Option(help="New threshold of predicted IoU.")] = None,
@@ -162,6 +179,7 @@ def retune(
 
     Example: sa-pipeline retune --predicted-iou 0.9
     """
+    from sa_pipeline.cards.write import write_cards
     from sa_pipeline.catalog.build import build_catalog
     from sa_pipeline.report.page import write_report
     from sa_pipeline.retuning import retune as apply
@@ -174,6 +192,7 @@ def retune(
     totals = apply(changed, TerminalProgress())
     build_catalog(changed)
     write_report(changed)
+    write_cards(changed)
     console.print(
         f"{totals['exported']} masks exported; {totals['kept']} of {totals['candidates']} candidates have predicted "
         f"IoU > {settings.masks.pred_iou_thresh} and stability >= {settings.masks.stability_score_thresh}."
@@ -344,6 +363,7 @@ def _run(dataset: Dataset, *, unpacked: bool = False) -> None:
     places = {
         "overlays": dataset.home / "report" / "index.html",
         "SA-1B tars": dataset.storage.url_of("sa1b_export"),
+        "cards": dataset.storage.url_of("cards"),
         **({"records": dataset.home / "unpacked"} if unpacked else {}),
         "statistics": f"sa-pipeline stats --home {shlex.quote(str(dataset.home))}",
         "catalogue": dataset.catalog_path,

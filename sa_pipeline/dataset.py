@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sa_pipeline.errors import SettingsError, describe_validation_error
-from sa_pipeline.settings import PipelineSettings, preset
+from sa_pipeline.settings import CardSettings, PipelineSettings, preset
 from sa_pipeline.storage import Storage
 
 HOME_VARIABLE = "SA_PIPELINE_HOME"
@@ -28,6 +28,9 @@ class DatasetConfig(BaseModel):
 
     source: str | None = Field(default=None, description="folder, tar or fsspec URL that images are read from")
     storage_url: str | None = Field(default=None, description="where all files are kept; None: in the home itself")
+    card: CardSettings = Field(
+        default=CardSettings(), description="what the owner states in the dataset's cards; presets leave it as it is"
+    )
     settings: PipelineSettings = Field(default_factory=lambda: preset(DEFAULT_PRESET))
 
 
@@ -100,7 +103,9 @@ def _read_config(path: Path) -> DatasetConfig:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not readable as YAML ({error}); mend it or delete it.") from None
     if not isinstance(values, dict):
-        raise SettingsError(f"{path}: expected a mapping with source, storage_url and settings; mend it or delete it.")
+        raise SettingsError(
+            f"{path}: expected a mapping with source, storage_url, card and settings; mend it or delete it."
+        )
     return validate_config(values, name=str(path))
 
 

@@ -6,6 +6,7 @@ from sa_pipeline.assets.annotation_tasks import annotation_tasks
 from sa_pipeline.assets.candidate_masks import candidate_masks
 from sa_pipeline.assets.catalog import catalog
 from sa_pipeline.assets.current_checkpoint import current_checkpoint
+from sa_pipeline.assets.dataset_card import dataset_card
 from sa_pipeline.assets.deduplicated_masks import deduplicated_masks
 from sa_pipeline.assets.filtered_masks import filtered_masks
 from sa_pipeline.assets.human_masks import human_masks
@@ -36,6 +37,7 @@ FLOW = (
     annotation_tasks,
     human_masks,
     catalog,
+    dataset_card,
 )
 """The assets in the order of the data."""
 

@@ -1,5 +1,6 @@
 """Every knob in one typed place, with its unit, range, default and where the default comes from."""
 
+import datetime
 import enum
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -247,6 +248,24 @@ class StudioSettings(_Settings):
                 f"heartbeat_seconds ({self.heartbeat_seconds}) must be below lease_seconds ({self.lease_seconds})"
             )
         return self
+
+
+class CardSettings(_Settings):
+    """What only the owner of a dataset can say of it; its cards repeat it, and no file of a shard depends on it."""
+
+    title: str | None = Field(default=None, min_length=1, description="name of the dataset")
+    description: str | None = Field(default=None, min_length=1, description="what it holds and what it was made for")
+    licence: str | None = Field(
+        default=None, min_length=1, description="of images and masks; best the URL of a known licence"
+    )
+    citation: str | None = Field(default=None, min_length=1, description="how to cite it; best as BibTeX")
+    creators: tuple[str, ...] = Field(default=(), description="people or organisations")
+    contact: str | None = Field(default=None, min_length=1, description="where to ask, or to ask for a removal")
+    url: str | None = Field(default=None, min_length=1, description="page of the dataset")
+    version: str | None = Field(
+        default=None, pattern=r"^\d+\.\d+\.\d+$", description="of what is published, such as 1.0.0"
+    )
+    published: datetime.date | None = Field(default=None, description="day of publication, such as 2026-03-01")
 
 
 class PipelineSettings(_Settings):

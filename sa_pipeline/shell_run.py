@@ -74,7 +74,7 @@ def run_dataset(dataset: Dataset, progress: Progress) -> RunSummary:
         if summary.fresh_shards < len(shards) or not dataset.catalog_path.exists():
             outcome = run_catalog(dataset, instance)
             if not outcome.success:
-                summary.failures.append(f"catalogue: {outcome.error}")
+                summary.failures.append(f"{outcome.failed_step}: {outcome.error}")
     _count(dataset, shards, summary)
     summary.seconds = time.monotonic() - started
     return summary

@@ -41,6 +41,11 @@ def test_run_query_stats_and_retune(ran) -> None:
     asked = call("query", "select count(*) as images from images", "--home", str(ran.home), "--json")
     assert json.loads(asked.stdout) == [{"images": 6}]
     assert "Masks per image" in call("stats", "--home", str(ran.home)).stdout
+    carded = call("card", "--home", str(ran.home), "--output", str(ran.home / "published"))
+    assert carded.returncode == 0, carded.stderr
+    assert str(ran.home / "published" / "dataset_card.html") in carded.stdout
+    for folder in ("cards", "published"):
+        assert (ran.home / folder / "dataset_card.html").is_file()
 
     before = yaml.safe_load((ran.home / "settings.yaml").read_text())
     retuned = call("retune", "--home", str(ran.home), "--predicted-iou", "0.11")
@@ -58,6 +63,7 @@ def test_run_query_stats_and_retune(ran) -> None:
     ("arguments", "sentence"),
     [
         (("query", "select 1", "--home", "nowhere"), "does not exist yet"),
+        (("card", "--home", "nowhere"), "does not exist yet"),
         (("run", "nowhere", "--output", "out"), "nowhere"),
         (("checkpoints", "download", "vit_x"), "choose one of vit_b, vit_l, vit_h"),
         (("run", ".", "--output", "out", "--checkpoint", "vit_h"), "sam_vit_h_4b8939.pth"),

@@ -16,6 +16,7 @@ EDGES = {
     "annotation_tasks": {"image_embeddings", "deduplicated_masks"},
     "human_masks": {"annotation_tasks"},
     "catalog": {"sa1b_export", "human_masks"},
+    "dataset_card": {"catalog", "sa1b_export"},
 }
 
 

@@ -1,7 +1,5 @@
 """Asking the catalogue."""
 
-from pathlib import Path
-
 import duckdb
 import pandas as pd
 
@@ -36,7 +34,7 @@ def query(dataset: Dataset, sql: str) -> pd.DataFrame:
     Raises:
         CatalogError: There is no catalogue, or the query failed; the text holds DuckDB's own message.
     """
-    with _connect(dataset.catalog_path) as connection:
+    with open_catalog(dataset) as connection:
         try:
             cursor = connection.execute(sql)
             names = [column[0] for column in cursor.description or ()]
@@ -55,7 +53,13 @@ def statistics(dataset: Dataset) -> list[tuple[str, pd.DataFrame]]:
     return [(title, rows) for title, rows in tables if len(rows)]
 
 
-def _connect(path: Path) -> duckdb.DuckDBPyConnection:
+def open_catalog(dataset: Dataset) -> duckdb.DuckDBPyConnection:
+    """Opens the catalogue for reading; whoever opens it closes it.
+
+    Raises:
+        CatalogError: There is no catalogue, or it is damaged.
+    """
+    path = dataset.catalog_path
     if not path.exists():
         raise CatalogError(f"{path} does not exist yet; run `sa-pipeline run SOURCE --output {path.parent}` first.")
     try:

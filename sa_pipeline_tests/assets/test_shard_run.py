@@ -67,7 +67,7 @@ def test_a_permanent_error_fails_the_step_at_once_with_its_sentence(dataset, ins
     assert "000099" in outcome.error
 
 
-def test_the_catalogue_is_built_by_a_run(dataset, instance) -> None:
+def test_the_catalogue_and_the_cards_are_built_by_a_run(dataset, instance) -> None:
     assert run_shard(dataset, list_shards(dataset.storage)[0], instance).success
     outcome = run_catalog(dataset, instance)
     assert outcome.success, outcome.error
@@ -75,6 +75,9 @@ def test_the_catalogue_is_built_by_a_run(dataset, instance) -> None:
     metadata = latest(instance, "catalog").metadata
     assert metadata["funnel"].value.startswith("![](data:image/jpeg;base64,")
     assert {name for name in metadata if name.startswith("rows_")} == {f"rows_{table}" for table in TABLE_MEANINGS}
+    card = latest(instance, "dataset_card").metadata
+    assert card["dataset_card.html"].value == dataset.storage.url_of("cards/dataset_card.html")
+    assert card["overview"].value.startswith("![](data:image/jpeg;base64,")
 
 
 def test_a_transient_error_is_left_to_the_retry_policy() -> None:

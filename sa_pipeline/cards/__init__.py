@@ -1,0 +1,1 @@
+"""What a dataset says of itself: dataset card, annotation card, Croissant metadata."""

@@ -1,0 +1,35 @@
+"""All that the cards of a dataset say, but for what people state."""
+
+from dataclasses import dataclass
+
+from sa_pipeline.cards.asking import Questions
+from sa_pipeline.cards.image_facts import ImageFacts, collect_image_facts
+from sa_pipeline.cards.making import Making, collect_making
+from sa_pipeline.cards.mask_facts import MaskFacts, collect_mask_facts
+from sa_pipeline.cards.shapes import ShapeSample, sample_shapes
+from sa_pipeline.dataset import Dataset
+from sa_pipeline.progress import Progress
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the files of a dataset's exported shards say."""
+
+    images: ImageFacts
+    masks: MaskFacts
+    making: Making
+    shapes: ShapeSample
+
+
+def collect_facts(dataset: Dataset, ask: Questions, progress: Progress | None = None) -> Facts:
+    """Asks the catalogue, and measures a sample of the masks.
+
+    Raises:
+        ArtifactError: A file that masks are sampled from is not there or is damaged.
+    """
+    return Facts(
+        images=collect_image_facts(ask),
+        masks=collect_mask_facts(ask),
+        making=collect_making(ask),
+        shapes=sample_shapes(dataset, ask, progress=progress),
+    )
