@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from sa_pipeline.artifacts import AssetName
 from sa_pipeline.cards.document import Block, Document, Heading, Section, Text, number
 from sa_pipeline.cards.facts import Facts
+from sa_pipeline.cards.people_facts import PeopleFacts
 from sa_pipeline.cards.published import PAPER
 from sa_pipeline.cards.questions import ANSWERS_FILE, AnnotationAnswers
 from sa_pipeline.settings import CardSettings
@@ -65,16 +66,18 @@ def _who_answered(answers: AnnotationAnswers, stated: CardSettings) -> Section:
 
 
 def _from_the_files(facts: Facts) -> dict[str, str]:
+    return (_of_the_export(facts) if facts.masks.count else {}) | (
+        _of_people(facts.people) if facts.people.count else _of_nobody()
+    )
+
+
+def _of_the_export(facts: Facts) -> dict[str, str]:
     masks, making = facts.masks, facts.making
-    if not masks.count:
-        return {}
     weights = ", ".join(f"{item.name} (SHA-256 {item.digest})" for item in making.checkpoints)
     granularities = ", ".join(f"{count:,} {name}" for name, count in masks.granularities)
-    points = making.setting(AssetName.CANDIDATE_MASKS, "points_per_side")
     predicted_iou, stability = (
         making.setting(AssetName.FILTERED_MASKS, name) for name in ("pred_iou_thresh", "stability_score_thresh")
     )
-    grid = f"a grid of {points} x {points} points" if points else "grids of points that differ between shards"
     bounds = (
         f"predicted IoU over {predicted_iou:g} and a stability score of at least {stability:g}"
         if predicted_iou is not None and stability is not None
@@ -83,14 +86,32 @@ def _from_the_files(facts: Facts) -> dict[str, str]:
     return {
         "task.subjective": "where a point is ambiguous, the model gives up to three masks, of the whole, a part and a "
         f"subpart; of the exported masks there are {granularities}.",
-        "task.instructions": f"no person was asked; {grid} on every image prompted the model (paper §4).",
-        "people.annotators": "none. No person drew or mended a mask of this export.",
-        "platform.platform": f"none. The automatic stage (paper §4) made the masks, with {weights}.",
         "quality.quality": f"masks are exported with {bounds}; their means are {number(masks.predicted_iou.mean)} and "
         f"{number(masks.stability.mean)}. The catalogue tells of no audit by people.",
-        "quality.responses": "the export holds masks of the automatic stage only, as SA-1B does (paper §5).",
+        "quality.responses": f"the export holds masks of the automatic stage only (paper §4, §5), made with {weights}.",
         "release.changes": "the same images, settings and weights give the same tars, byte for byte; croissant.json "
         "holds the SHA-256 of each.",
-        "release.withdrawal": "no person's work is in this export. A withdrawn image can be followed to its masks by "
-        "image_id in the catalogue.",
+    }
+
+
+def _of_people(people: PeopleFacts) -> dict[str, str]:
+    rounds = ", ".join(item.name for item in people.rounds)
+    said = {
+        "people.annotators": f"{people.annotators:,} made the {people.count:,} accepted masks of the rounds {rounds}, "
+        f"and {people.reviewers:,} accepted them; the files know them by pseudonyms.",
+        "platform.platform": "the annotation studio of sa_pipeline. Every change of a mask is kept with its tool, its "
+        "time and the pseudonym of who made it.",
+        "release.withdrawal": "every mask bears the pseudonym of who made it, by which the catalogue finds all that a "
+        "person made. The export holds none of it.",
+    }
+    if people.pilot_tasks:
+        said["task.wording"] = f"{people.pilot_tasks:,} accepted tasks were of a pilot."
+    return said
+
+
+def _of_nobody() -> dict[str, str]:
+    return {
+        "people.annotators": "none. The catalogue tells of no mask that a person made.",
+        "platform.platform": "none. The automatic stage (paper §4) made all masks.",
+        "release.withdrawal": "no person's work is in this dataset.",
     }

@@ -16,8 +16,10 @@ from sa_pipeline.cards.document import Block, Document, Listing, Section, Table,
 from sa_pipeline.cards.facts import Facts
 from sa_pipeline.cards.image_facts import ImageFacts
 from sa_pipeline.cards.making import Making
+from sa_pipeline.cards.people_facts import PeopleFacts
 from sa_pipeline.cards.published import (
     PAPER,
+    PAPER_ROUNDS,
     SA1B_AUDIT,
     SA1B_IMAGES,
     SA1B_MASKS,
@@ -45,7 +47,7 @@ def dataset_card(facts: Facts, stated: CardSettings) -> Document:
         sections += [_beside_sa1b(facts), _images(facts.images)]
     if masks:
         sections += [_masks(facts), _scores(facts)]
-    sections += [_people(), _sources(facts.images, stated), _rejected(facts.images), _making(facts.making)]
+    sections += [_people(facts.people), _sources(facts.images, stated), _rejected(facts.images), _making(facts.making)]
     return Document(
         title=stated.title or f"{masks:,} masks on {images:,} images",
         subtitle=f"Dataset card. The figures of SA-1B are from {PAPER}",
@@ -137,7 +139,7 @@ def _masks(facts: Facts) -> Section:
                 "without numbers; look at its Figures 5 and 6 beside these.",
                 quiet=True,
             ),
-            Text("Masks carry no labels and no words: they stand for objects of any kind, as in SA-1B."),
+            Text("The masks of the export carry no labels: they stand for objects of any kind, as in SA-1B."),
         ),
     )
 
@@ -161,17 +163,54 @@ def _scores(facts: Facts) -> Section:
     )
 
 
-def _people() -> Section:
+def _people(people: PeopleFacts) -> Section:
+    remark = Text(f"{PAPER_ROUNDS} {SA1B_AUDIT}", quiet=True)
+    if not people.count:
+        none = (
+            "The catalogue tells of none. Every mask of the export is as the automatic stage made it, which is true of "
+            "SA-1B as well (§5)."
+        )
+        return Section("People's masks, rounds and labels", (Text(none), remark))
+    sources = ", ".join(f"{count:,} {name}" for name, count in people.sources)
+    rounds = [
+        (
+            item.name,
+            item.stage.replace("_", " "),
+            f"{item.images:,}",
+            f"{item.masks:,}",
+            number(item.masks / item.images),
+            "-" if item.seconds_per_mask is None else number(item.seconds_per_mask),
+            "-" if item.clicks_per_mask is None else number(item.clicks_per_mask),
+            f"{item.annotators:,}",
+        )
+        for item in people.rounds
+    ]
     return Section(
-        "People's masks, rounds and the audit",
+        "People's masks, rounds and labels",
         (
             Text(
-                "The catalogue tells of none. Every mask of the export is as the automatic stage made it, which is "
-                "true of SA-1B as well (§5)."
+                f"{people.count:,} masks on {people.images:,} images were made or confirmed by people and accepted by "
+                f"a reviewer: {sources}. They are kept apart, under human_masks; the export, and all that this card "
+                "says elsewhere, holds the automatic stage's masks only, as SA-1B does (§5)."
             ),
-            Text(SA1B_AUDIT, quiet=True),
+            table(("round", "stage", "images", "masks", "an image", "s a mask", "clicks a mask", "people"), rounds),
+            Text("Seconds and clicks are means over the masks made by hand; idle time is left out."),
+            remark,
+            *_labels(people),
         ),
     )
+
+
+def _labels(people: PeopleFacts) -> tuple[Block, ...]:
+    if not people.labels:
+        return (Text("None of them has a label."),)
+    text = (
+        f"{people.labelled:,} of them have a label, in the annotators' own words; {people.label_count:,} are different."
+    )
+    if people.label_count > len(people.labels):
+        text += f" The most used {len(people.labels)}:"
+    rows = [(label, kind, f"{masks:,}") for label, kind, masks in people.labels]
+    return Text(text), table(("label", "kind", "masks"), rows)
 
 
 def _sources(images: ImageFacts, stated: CardSettings) -> Section:

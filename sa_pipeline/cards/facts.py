@@ -6,6 +6,7 @@ from sa_pipeline.cards.asking import Questions
 from sa_pipeline.cards.image_facts import ImageFacts, collect_image_facts
 from sa_pipeline.cards.making import Making, collect_making
 from sa_pipeline.cards.mask_facts import MaskFacts, collect_mask_facts
+from sa_pipeline.cards.people_facts import PeopleFacts, collect_people_facts
 from sa_pipeline.cards.shapes import ShapeSample, sample_shapes
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.progress import Progress
@@ -13,10 +14,11 @@ from sa_pipeline.progress import Progress
 
 @dataclass(frozen=True)
 class Facts:
-    """What the files of a dataset's exported shards say."""
+    """What the files of a dataset's exported shards say, and those of its annotation rounds."""
 
     images: ImageFacts
     masks: MaskFacts
+    people: PeopleFacts
     making: Making
     shapes: ShapeSample
 
@@ -30,6 +32,7 @@ def collect_facts(dataset: Dataset, ask: Questions, progress: Progress | None = 
     return Facts(
         images=collect_image_facts(ask),
         masks=collect_mask_facts(ask),
+        people=collect_people_facts(ask),
         making=collect_making(ask),
         shapes=sample_shapes(dataset, ask, progress=progress),
     )

@@ -9,6 +9,7 @@ from sa_pipeline.artifacts import AssetName, artifact_name, export_tar_name
 from sa_pipeline.cards.asking import asking
 from sa_pipeline.cards.facts import Facts, collect_facts
 from sa_pipeline.cards.shapes import sample_shapes
+from sa_pipeline.cards.write import write_cards
 from sa_pipeline.catalog.build import build_catalog
 from sa_pipeline.dataset import Dataset, open_dataset
 from sa_pipeline.images.ledger import list_shards
@@ -17,6 +18,12 @@ from sa_pipeline.masks.rle import counts_to_mask
 from sa_pipeline.sa1b.reader import read_tar
 from sa_pipeline.sa1b.records import Record
 from sa_pipeline.stages.deduplicated_masks import make_deduplicated_masks
+from sa_pipeline.studio.database import open_studio
+from sa_pipeline.studio.decoder import ensure_decoder
+from sa_pipeline.studio.filling import fill_queue
+from sa_pipeline.studio.models import Role, Tool
+from sa_pipeline.studio.snapshot import snapshot_round
+from sa_pipeline_tests.studio.work import accept_all, add_person, begin, thing
 
 
 def facts_of(dataset: Dataset) -> Facts:
@@ -94,3 +101,33 @@ def test_a_shard_counts_only_as_it_is_exported(exported, what) -> None:
     facts = facts_of(exported)
     assert (facts.making.shards, facts.making.left_out) == (("000000",), 1)
     assert facts.masks.count == sum(len(record.annotations) for record in records_of(exported, "000000"))
+
+
+def test_peoples_accepted_masks_are_told_by_round_with_their_labels_and_no_names(exported) -> None:
+    ensure_decoder(exported, "tiny")
+    studio = open_studio(exported)
+    try:
+        fill_queue(studio, "assisted-1")
+        ada, grace = add_person(studio, "Ada Lovelace"), add_person(studio, "Grace Hopper", Role.REVIEWER)
+        for _ in range(2):
+            work = begin(studio, ada)
+            cup = thing(work.rectangle(10, 20, 30, 40), "a blue cup")
+            work.do((Tool.CLICK, cup), (Tool.CLICK, cup), (Tool.BRUSH, thing(work.rectangle(0, 0, 9, 9))), seconds=3.0)
+            work.finish()
+        accept_all(studio, grace, 2)
+        snapshot_round(studio, "assisted-1")
+    finally:
+        studio.close()
+    build_catalog(exported)
+    people = facts_of(exported).people
+    assert (people.count, people.images, people.annotators, people.reviewers) == (4, 2, 1, 1)
+    assert people.labels == (("a blue cup", "thing", 2),)
+    (round_,) = people.rounds
+    assert (round_.name, round_.stage, round_.manual) == ("assisted-1", "assisted_manual", 4)
+    assert (round_.seconds_per_mask, round_.clicks_per_mask) == (4.5, 1.0)
+    write_cards(exported)
+    for name in ("dataset_card", "annotation_card"):
+        text = (exported.home / "cards" / f"{name}.html").read_text(encoding="utf-8")
+        assert "assisted-1" in text
+        assert "Lovelace" not in text
+    assert "a blue cup" in (exported.home / "cards" / "dataset_card.md").read_text(encoding="utf-8")
