@@ -1,6 +1,5 @@
 """The `sa-pipeline` command: every task of the data engineer and the researcher from the shell."""
 
-import enum
 import json
 import os
 import shlex
@@ -14,11 +13,15 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset, save_config, validate_config
+from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset, save_config
 from sa_pipeline.errors import SaPipelineError
 from sa_pipeline.progress import TerminalProgress
-from sa_pipeline.settings import PRESETS, preset
+from sa_pipeline.settings import preset
+from sa_pipeline.shell_annotate import annotate
+from sa_pipeline.shell_annotations import annotations_app
 from sa_pipeline.shell_annotators import annotators_app
+from sa_pipeline.shell_options import INTERRUPTED, CheckpointOption, HomeOption, Preset, PresetOption
+from sa_pipeline.shell_source import dataset_of_options
 from sa_pipeline.shell_tables import rows_table
 
 app = typer.Typer(
@@ -30,24 +33,13 @@ app = typer.Typer(
 checkpoints_app = typer.Typer(help="List, add and download model checkpoints.", no_args_is_help=True)
 app.add_typer(checkpoints_app, name="checkpoints")
 app.add_typer(annotators_app, name="annotators")
+app.add_typer(annotations_app, name="annotations")
+app.command()(annotate)
 console = Console()
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
 
 CODE_SERVER_PATIENCE = "300"
 """Seconds that Dagster waits for its code server. Models take all cores, and on a busy machine Dagster's own minute was
 seen to pass before a run had started, which then counts as failed."""
-
-Preset = enum.StrEnum("Preset", {name: name for name in PRESETS})  # type: ignore[misc]  # members from the presets
-
-HomeOption = Annotated[
-    Path | None,
-    typer.Option("--home", help="Folder of the dataset; default: $SA_PIPELINE_HOME, else ./sa_pipeline_home."),
-]
-CheckpointOption = Annotated[
-    str | None, typer.Option(help="A name that `checkpoints list` shows, or the path of a file in the official format.")
-]
 
 
 @app.command()
@@ -70,9 +62,7 @@ def demo(
 def run(
     source: Annotated[str, typer.Argument(help="Folder, tar file, or fsspec URL of the images.")],
     output: Annotated[Path, typer.Option(help="Folder of the dataset; a later call goes on with it.")],
-    preset_name: Annotated[
-        Preset | None, typer.Option("--preset", help="Settings; default: the folder's own, else sa1b.")
-    ] = None,
+    preset_name: PresetOption = None,
     checkpoint: CheckpointOption = None,
     images_per_shard: Annotated[int | None, typer.Option(help="Images in a shard, for new shards.")] = None,
     unpacked: Annotated[bool, typer.Option("--unpacked", help="Also write the images and records as files.")] = False,
@@ -81,19 +71,15 @@ def run(
 
     Example: sa-pipeline run photos --output masks --preset fast
     """
-    known = open_dataset(output)
-    settings = known.settings
-    if preset_name is not None:
-        settings = preset(preset_name.value).model_copy(update={"studio": settings.studio})
-    if checkpoint is not None:
-        settings = settings.model_copy(update={"checkpoint": checkpoint})
-    if images_per_shard is not None:
-        images = settings.images.model_copy(update={"images_per_shard": images_per_shard})
-        settings = settings.model_copy(update={"images": images})
-    location = source if "://" in source else str(Path(source).expanduser().resolve())
-    config = known.config.model_copy(update={"source": location, "settings": settings})
-    config = validate_config(config.model_dump(), name="sa-pipeline run")
-    _run(open_dataset(output, config), unpacked=unpacked)
+    dataset = dataset_of_options(
+        output,
+        source=source,
+        preset_name=preset_name,
+        checkpoint=checkpoint,
+        images_per_shard=images_per_shard,
+        command="sa-pipeline run",
+    )
+    _run(dataset, unpacked=unpacked)
 
 
 @app.command()

@@ -12,13 +12,13 @@ from sqlalchemy.exc import OperationalError
 
 from sa_pipeline.assets.annotation_tasks import AnnotationTasksConfig
 from sa_pipeline.assets.common import IMAGE_SHARDS, STOPPED
-from sa_pipeline.assets.rounds import ANNOTATION_ROUNDS
+from sa_pipeline.assets.rounds import ANNOTATION_ROUNDS, opened_studio
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.definitions import defs
 from sa_pipeline.errors import StorageError
 from sa_pipeline.processes import is_running
 from sa_pipeline.resources import DatasetResource
-from sa_pipeline.studio.rounds import require_round_name
+from sa_pipeline.studio.rounds import read_round, require_round_name
 
 INSTANCE_SETTINGS = Path(__file__).parent / "dagster_instance.yaml"
 
@@ -122,9 +122,11 @@ def run_round(dataset: Dataset, round_name: str, instance: dg.DagsterInstance) -
     """Runs the job `round_masks` for one annotation round in this process.
 
     Raises:
-        StudioError: The round's name cannot be one.
+        StudioError: There is no such round.
     """
-    require_round_name(round_name)
+    # Asked first, so that a slip of the keyboard does not become a partition.
+    with opened_studio(dataset) as studio, studio.read() as connection:
+        read_round(connection, round_name)
     instance.add_dynamic_partitions(str(ANNOTATION_ROUNDS.name), [round_name])
     return _run(dataset, "round_masks", instance, partition_key=round_name)
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sa_pipeline.dataset import open_dataset
+from sa_pipeline.shell_options import HomeOption
 from sa_pipeline.studio.database import Studio, open_studio
 from sa_pipeline.studio.models import Role
 from sa_pipeline.studio.people import add_annotator, disable_annotator, list_annotators, renew_token
@@ -18,17 +19,13 @@ from sa_pipeline.studio.people import add_annotator, disable_annotator, list_ann
 annotators_app = typer.Typer(help="People who may work in the annotation studio.", no_args_is_help=True)
 console = Console()
 
-_Home = Annotated[
-    Path | None,
-    typer.Option("--home", help="Folder of the dataset; default: $SA_PIPELINE_HOME, else ./sa_pipeline_home."),
-]
 _Name = Annotated[str, typer.Argument(help="As it stands beside what the person makes.")]
 
 
 @annotators_app.command("add")
 def add(
     name: _Name,
-    home: _Home = None,
+    home: HomeOption = None,
     role: Annotated[Role, typer.Option(help="Each may do what the one before may.")] = Role.ANNOTATOR,
 ) -> None:
     """Adds a person and prints the personal token, which is shown only this once.
@@ -40,7 +37,7 @@ def add(
 
 
 @annotators_app.command("list")
-def list_all(home: _Home = None) -> None:
+def list_all(home: HomeOption = None) -> None:
     """Lists the people and what they may do.
 
     Example: sa-pipeline annotators list
@@ -53,7 +50,7 @@ def list_all(home: _Home = None) -> None:
 
 
 @annotators_app.command("disable")
-def disable(name: _Name, home: _Home = None) -> None:
+def disable(name: _Name, home: HomeOption = None) -> None:
     """Signs a person out for good; what the person made stays.
 
     Example: sa-pipeline annotators disable "Ada Lovelace"
@@ -64,7 +61,7 @@ def disable(name: _Name, home: _Home = None) -> None:
 
 
 @annotators_app.command("token")
-def token(name: _Name, home: _Home = None) -> None:
+def token(name: _Name, home: HomeOption = None) -> None:
     """Prints a new personal token; the old one no longer holds, and who was disabled may work again.
 
     Example: sa-pipeline annotators token "Ada Lovelace"

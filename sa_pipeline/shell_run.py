@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 
 from sa_pipeline.artifacts import AssetName, export_tar_name, read_header
 from sa_pipeline.dataset import Dataset, save_config
-from sa_pipeline.errors import SourceError
 from sa_pipeline.images.ledger import append_new_images, list_shards
-from sa_pipeline.images.sources import list_source
 from sa_pipeline.progress import Progress, watched_by
 from sa_pipeline.provenance import Freshness, shard_freshness
 from sa_pipeline.sam.registry import checkpoint_ref
+from sa_pipeline.shell_source import require_images
 
 
 @dataclass
@@ -45,17 +44,7 @@ def run_dataset(dataset: Dataset, progress: Progress) -> RunSummary:
 
     started = time.monotonic()
     checkpoint = checkpoint_ref(dataset.settings.checkpoint)
-    if dataset.config.source is None:
-        raise SourceError(
-            f"{dataset.home}: no source is set; name one: sa-pipeline run SOURCE --output {dataset.home}."
-        )
-    source = dataset.config.source
-    # Asked before anything is written, also because a home within its own source is known by its settings.
-    if next(list_source(source), None) is None and not list_shards(dataset.storage):
-        raise SourceError(
-            f"Source {source} holds no file that may be an image; hidden files and sidecars such as .json are passed "
-            "over. Name a folder, tar or URL of images."
-        )
+    source = require_images(dataset)
     save_config(dataset)
     with ensure_dagster_home(dataset) as instance, watched_by(progress):
         fail_abandoned_runs(instance)

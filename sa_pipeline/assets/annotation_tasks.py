@@ -20,13 +20,13 @@ class AnnotationTasksConfig(dg.Config):
     """Which images a round is about, and how they are handed out."""
 
     # A string, since Dagster would ask for the names of an enumeration's members and not for their values.
-    stage: str = Field(Stage.ASSISTED_MANUAL.value, description=f"of the round (paper §4): {', '.join(Stage)}")
-    shards: list[str] | None = Field(None, description="to take images from; null: all")
-    image_ids: list[int] | None = Field(None, description="to take of them; null: all")
-    max_images: int | None = Field(None, ge=1, description="that the round has in the end; null: all")
-    annotators_per_image: int | None = Field(None, ge=1, description="null: the dataset's setting")
-    pilot_tasks: int | None = Field(None, ge=0, description="of a new round; null: the dataset's setting")
-    prefill: bool = Field(False, description="tasks begin with the masks of deduplicated_masks (paper §4)")
+    stage: str = Field(default=Stage.ASSISTED_MANUAL.value, description=f"of the round (paper §4): {', '.join(Stage)}")
+    shards: list[str] | None = Field(default=None, description="to take images from; null: all")
+    image_ids: list[int] | None = Field(default=None, description="to take of them; null: all")
+    max_images: int | None = Field(default=None, ge=1, description="that the round has in the end; null: all")
+    annotators_per_image: int | None = Field(default=None, ge=1, description="null: the dataset's setting")
+    pilot_tasks: int | None = Field(default=None, ge=0, description="of a new round; null: the dataset's setting")
+    prefill: bool = Field(default=False, description="tasks begin with the masks of deduplicated_masks (paper §4)")
 
 
 @dg.asset(

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from sa_pipeline.masks.rle import area_from_runs, box_from_runs, check_runs, decode_counts
 from sa_pipeline.studio.embedded_images import TaskImage
 from sa_pipeline.studio.models import ObjectState, Prompts, Rle, Source, Stage, TaskState, Tool
+from sa_pipeline.studio.saving import measure, object_values
 from sa_pipeline.studio.schema import events, objects, tasks
 
 _NAMESPACE = uuid.UUID("5a5e9a3c-6d0f-4c5e-9f0a-0c1b8f2d7e11")
@@ -93,20 +93,16 @@ def give_masks(
     tool = Tool.PREFILL if source is Source.PREFILLED else Tool.IMPORT
     states = [_object(task_id, index, mask, image, source) for index, mask in enumerate(masks)]
     if states:
-        connection.execute(objects.insert(), [_object_row(task_id, item, number) for number, item in _numbered(states)])
-        connection.execute(
-            events.insert(), [_event_row(task_id, item, number, tool, now) for number, item in _numbered(states)]
-        )
+        size = (image.height, image.width)
+        numbered = list(enumerate(states, start=1))
+        connection.execute(objects.insert(), [_object_row(task_id, item, size, number) for number, item in numbered])
+        connection.execute(events.insert(), [_event_row(task_id, item, number, tool, now) for number, item in numbered])
     changes: dict[str, object] = {"version": len(states), "masks": len(states), "state": state.value}
     if state is not TaskState.OPEN:
         changes["finished_at"] = now
     if state is TaskState.ACCEPTED:
         changes["reviewed_at"] = now
     connection.execute(tasks.update().where(tasks.c.task_id == task_id).values(changes))
-
-
-def _numbered(states: Sequence[ObjectState]) -> list[tuple[int, ObjectState]]:
-    return list(enumerate(states, start=1))
 
 
 def _object(task_id: int, index: int, mask: GivenMask, image: TaskImage, source: Source) -> ObjectState:
@@ -121,29 +117,10 @@ def _object(task_id: int, index: int, mask: GivenMask, image: TaskImage, source:
     )
 
 
-def _object_row(task_id: int, state: ObjectState, version: int) -> dict[str, object]:
-    assert state.mask is not None  # noqa: S101  # given above
-    runs = decode_counts(state.mask.counts)
-    check_runs(runs, state.mask.size)
-    left, top, right, bottom = box_from_runs(runs, state.mask.size[0])
-    return {
-        "task_id": task_id,
-        "object_id": state.object_id,
-        "label": state.label,
-        "kind": state.kind.value,
-        "unnameable": state.unnameable,
-        "prominence": state.prominence,
-        "source": state.source.value,
-        "source_mask_id": state.source_mask_id,
-        "counts": state.mask.counts,
-        "area": area_from_runs(runs),
-        "bbox": [left, top, right - left, bottom - top],
-        "prompts": state.prompts.model_dump(mode="json"),
-        "predicted_iou": state.prompts.predicted_iou,
-        "deleted": False,
-        "made_version": version,
-        "version": version,
-    }
+def _object_row(task_id: int, state: ObjectState, size: tuple[int, int], version: int) -> dict[str, object]:
+    measured = measure(state.mask, size) if state.mask else None
+    numbers = {"task_id": task_id, "object_id": state.object_id, "made_version": version, "version": version}
+    return numbers | object_values(state, measured)
 
 
 def _event_row(task_id: int, state: ObjectState, version: int, tool: Tool, now: float) -> dict[str, object]:

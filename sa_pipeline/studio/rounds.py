@@ -80,12 +80,20 @@ def read_round(connection: sa.Connection, name: str) -> Round:
     Raises:
         StudioError: There is none of that name; the text says which there are.
     """
-    row = connection.execute(sa.select(rounds).where(rounds.c.name == name)).one_or_none()
-    if row is None:
+    found = find_round(connection, name)
+    if found is None:
         names = ", ".join(connection.scalars(sa.select(rounds.c.name).order_by(rounds.c.created_at, rounds.c.name)))
         raise StudioError(
             f"There is no annotation round {name}; there are: {names or 'none yet, which sa-pipeline annotate begins'}."
         )
+    return found
+
+
+def find_round(connection: sa.Connection, name: str) -> Round | None:
+    """Reads a round; None where there is none of that name."""
+    row = connection.execute(sa.select(rounds).where(rounds.c.name == name)).one_or_none()
+    if row is None:
+        return None
     counted = sa.select(tasks.c.state, sa.func.count()).where(tasks.c.round == name).group_by(tasks.c.state)
     states = {TaskState(state): count for state, count in connection.execute(counted)}
     return Round(name, Stage(row.stage), row.pilot_tasks, states)

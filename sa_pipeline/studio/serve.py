@@ -10,7 +10,7 @@ from sa_pipeline.studio.app import create_app
 from sa_pipeline.studio.database import open_studio
 
 HOST = "127.0.0.1"
-PORT = 8350
+PORT = 8765
 
 
 def serve(

@@ -67,7 +67,7 @@ class ServerProcess:
     """The studio's server of a dataset's home, at the same address after each start."""
 
     home: Path
-    port: int = field(default_factory=lambda: _free_port())
+    port: int = field(default_factory=lambda: free_port())
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -174,7 +174,7 @@ def pixels(state: dict) -> np.ndarray:
     return counts_to_mask(state["mask"]["counts"], tuple(state["mask"]["size"]))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return taken.getsockname()[1]

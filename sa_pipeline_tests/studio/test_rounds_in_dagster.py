@@ -106,12 +106,12 @@ def test_the_checks_find_another_size_an_id_twice_and_a_task_that_is_missing(stu
     assert (there.passed, dict(there.values)["tasks that differ"]) == (False, 2)
 
 
-def test_a_round_that_nobody_began_is_told_in_one_sentence(studio_dataset, instance) -> None:
-    outcome = run_round(studio_dataset, "assisted-9", instance)
-    assert not outcome.success
-    assert outcome.error.startswith("There is no annotation round assisted-9; there are: none yet")
+def test_a_round_that_nobody_began_is_told_in_one_sentence_and_becomes_no_partition(studio_dataset, instance) -> None:
+    with pytest.raises(StudioError, match="There is no annotation round assisted-9; there are: none yet"):
+        run_round(studio_dataset, "assisted-9", instance)
     with pytest.raises(StudioError, match="expected a letter"):
-        run_round(studio_dataset, "../up", instance)
+        run_fill(studio_dataset, "../up", AnnotationTasksConfig(), instance)
+    assert instance.get_dynamic_partitions("annotation_rounds") == []
 
 
 def test_a_stage_that_the_paper_does_not_have_is_told_in_one_sentence(studio_dataset, instance) -> None:

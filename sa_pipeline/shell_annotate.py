@@ -1,0 +1,186 @@
+"""`sa-pipeline annotate`: from a folder of photographs to people who annotate them, in one command."""
+
+import shlex
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from sa_pipeline.artifacts import AssetName
+from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset, save_config
+from sa_pipeline.demo import copy_demo_images
+from sa_pipeline.images.ledger import append_new_images, list_shards
+from sa_pipeline.progress import Progress, TerminalProgress, watched_by
+from sa_pipeline.provenance import Freshness, shard_freshness
+from sa_pipeline.sam.registry import checkpoint_ref
+from sa_pipeline.settings import preset
+from sa_pipeline.shell_options import INTERRUPTED, CheckpointOption, HomeOption, PresetOption
+from sa_pipeline.shell_source import dataset_of_options, require_images
+from sa_pipeline.studio.database import open_studio
+from sa_pipeline.studio.models import Stage
+from sa_pipeline.studio.people import ensure_local_lead
+from sa_pipeline.studio.rounds import Round, find_round, require_round_name
+from sa_pipeline.studio.serve import HOST, PORT, serve
+
+if TYPE_CHECKING:
+    from sa_pipeline.assets.annotation_tasks import AnnotationTasksConfig
+
+console = Console()
+
+_NEEDED = (AssetName.RAW_IMAGES, AssetName.IMAGE_EMBEDDINGS)
+_ANYWHERE = ("0.0.0.0", "::")  # noqa: S104  # compared with, not listened on
+
+
+@dataclass
+class Prepared:
+    """What was made ready; `round` as it stands afterwards, None if there is none."""
+
+    shards: int = 0
+    embedded_shards: int = 0
+    round: Round | None = None
+    failures: list[str] = field(default_factory=list)
+
+
+def annotate(
+    source: Annotated[
+        str | None,
+        typer.Argument(help="Folder, tar file, or fsspec URL of images; default: the dataset's own, else six photos."),
+    ] = None,
+    home: HomeOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; see docs/annotate.md for other machines.")] = HOST,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = PORT,
+    round_name: Annotated[str, typer.Option("--round", help="Of annotation; begun if there is none.")] = "assisted-1",
+    prefilled: Annotated[
+        bool, typer.Option("--prefilled", help="A new round's tasks begin with the automatic masks that were made.")
+    ] = False,
+    checkpoint: CheckpointOption = None,
+    preset_name: PresetOption = None,
+    certificate: Annotated[Path | None, typer.Option(help="PEM file, to serve HTTPS.")] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM file of the certificate's key.")] = None,
+) -> None:
+    """Opens the annotation studio on a dataset, after making what it needs: images, embeddings, tasks.
+
+    Example: sa-pipeline annotate photos --home masks
+    """
+    dataset = dataset_of_options(
+        home, source=source, preset_name=preset_name, checkpoint=checkpoint, command="sa-pipeline annotate"
+    )
+    if dataset.config.source is None and not list_shards(dataset.storage):
+        dataset = _with_demo_images(dataset, chosen_settings=preset_name is not None)
+    try:
+        prepared = prepare_annotation(dataset, round_name, TerminalProgress(), prefilled=prefilled)
+        for failure in prepared.failures:
+            console.print(f"[red]Failed:[/] {escape(failure)}", soft_wrap=True, highlight=False)
+        if prepared.round is None or not prepared.round.tasks:
+            console.print(f"Round {round_name} has no tasks, so there is nothing to annotate.", markup=False)
+            raise typer.Exit(1)
+        _greet(dataset, prepared.round, f"{'https' if certificate else 'http'}://{_reachable(host)}:{port}")
+        serve(dataset, host, port, certificate=certificate, key=key)
+    except KeyboardInterrupt:
+        console.print("\nStopped; all that was saved is kept, and the same command goes on.")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def prepare_annotation(dataset: Dataset, round_name: str, progress: Progress, *, prefilled: bool = False) -> Prepared:
+    """Makes the images and embeddings that shards lack, each shard one Dagster run, and fills the round's queue.
+
+    Args:
+        dataset: Its source's new images are entered first, if it has one.
+        round_name: Of the round.
+        progress: Shows hashing, the shards, and the work within them.
+        prefilled: A new round is semi-automatic and its tasks begin with automatic masks (paper §4).
+
+    Raises:
+        SourceError: The dataset has neither shards nor a source with images.
+        CheckpointError: The checkpoint is not there.
+        StudioError: The round's name cannot be one.
+        KeyboardInterrupt: The run was stopped; what was published stays.
+    """
+    from sa_pipeline.runs import ensure_dagster_home, fail_abandoned_runs, run_embeddings, run_fill
+
+    require_round_name(round_name)
+    checkpoint = checkpoint_ref(dataset.settings.checkpoint)
+    source = None if dataset.config.source is None and list_shards(dataset.storage) else require_images(dataset)
+    save_config(dataset)
+    prepared = Prepared()
+    with ensure_dagster_home(dataset) as instance, watched_by(progress):
+        fail_abandoned_runs(instance)
+        if source is not None:
+            images = dataset.settings.images
+            append_new_images(dataset.storage, source, images, index=dataset.ledger_index, progress=progress)
+        shards = list_shards(dataset.storage)
+        prepared.shards = len(shards)
+        for shard in progress.track(shards, description="shards", total=len(shards)):
+            states = shard_freshness(dataset, shard, checkpoint)
+            if all(states[asset] is Freshness.FRESH for asset in _NEEDED):
+                continue
+            outcome = run_embeddings(dataset, shard, instance)
+            prepared.embedded_shards += outcome.success
+            if not outcome.success:
+                prepared.failures.append(f"shard {shard}, {outcome.failed_step}: {outcome.error}")
+        outcome = run_fill(dataset, round_name, _config(_round(dataset, round_name), prefilled=prefilled), instance)
+        if not outcome.success:
+            prepared.failures.append(f"round {round_name}: {outcome.error}")
+    prepared.round = _round(dataset, round_name)
+    return prepared
+
+
+def _with_demo_images(dataset: Dataset, *, chosen_settings: bool) -> Dataset:
+    """The dataset with the demo's photographs as its source, and settings that suit the built-in checkpoint."""
+    folder = dataset.home / "demo_images"
+    copy_demo_images(folder)
+    settings = dataset.settings
+    if not chosen_settings:
+        fast = preset("fast")
+        settings = fast.model_copy(update={"studio": settings.studio, "checkpoint": settings.checkpoint})
+    return open_dataset(dataset.home, DatasetConfig(source=str(folder), settings=settings))
+
+
+def _config(known: Round | None, *, prefilled: bool) -> "AnnotationTasksConfig":
+    """A round goes on as it began."""
+    from sa_pipeline.assets.annotation_tasks import AnnotationTasksConfig
+
+    new = Stage.SEMI_AUTOMATIC if prefilled else Stage.ASSISTED_MANUAL
+    stage = new if prefilled or known is None else known.stage
+    return AnnotationTasksConfig(stage=stage.value, prefill=stage is not Stage.ASSISTED_MANUAL)
+
+
+def _round(dataset: Dataset, name: str) -> Round | None:
+    studio = open_studio(dataset)
+    try:
+        with studio.read() as connection:
+            return find_round(connection, name)
+    finally:
+        studio.close()
+
+
+def _greet(dataset: Dataset, standing: Round, address: str) -> None:
+    studio = open_studio(dataset)
+    try:
+        name, token = ensure_local_lead(studio)
+    finally:
+        studio.close()
+    home = shlex.quote(str(dataset.home))
+    states = ", ".join(f"{count} {state.value.replace('_', ' ')}" for state, count in standing.tasks.items())
+    lines = {
+        f"sign in, {name}": f"{address}/#token={token}",
+        "others": address,
+        "their tokens": f"sa-pipeline annotators add NAME --role reviewer --home {home}",
+        "the masks": f"sa-pipeline annotations snapshot --round {standing.name} --home {home}",
+        "stop": "Ctrl-C",
+    }
+    console.print(f"\nRound {standing.name}: {states}.", markup=False, highlight=False)
+    for what, how in lines.items():
+        # Not a table, which would break a long address into two lines that nobody can copy.
+        console.print(f"  {what:<16}{how}", markup=False, soft_wrap=True, highlight=False)
+
+
+def _reachable(host: str) -> str:
+    """The host as it stands in an address."""
+    if host in _ANYWHERE:
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host

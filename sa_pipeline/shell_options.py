@@ -1,0 +1,25 @@
+"""Options that several commands of `sa-pipeline` have."""
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sa_pipeline.settings import PRESETS
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+Preset = enum.StrEnum("Preset", {name: name for name in PRESETS})  # type: ignore[misc]  # members from the presets
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", help="Folder of the dataset; default: $SA_PIPELINE_HOME, else ./sa_pipeline_home."),
+]
+CheckpointOption = Annotated[
+    str | None, typer.Option(help="A name that `checkpoints list` shows, or the path of a file in the official format.")
+]
+PresetOption = Annotated[
+    Preset | None, typer.Option("--preset", help="Settings; default: the folder's own, else sa1b.")
+]
