@@ -1,15 +1,21 @@
 """`sa-pipeline annotations`: what people made, as files."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from sa_pipeline.annotated.references import ReferenceFormat, iterate_references
 from sa_pipeline.artifacts import RoundAssetName, artifact_name, read_header
 from sa_pipeline.dataset import open_dataset
 from sa_pipeline.errors import StudioError
 from sa_pipeline.progress import TerminalProgress, watched_by
 from sa_pipeline.shell_options import HomeOption
+from sa_pipeline.studio.database import open_studio
+from sa_pipeline.studio.exporting import ExportFormat, export_round
+from sa_pipeline.studio.importing import ImportAs, import_masks
+from sa_pipeline.studio.matching import ImageIndex
 
 annotations_app = typer.Typer(help="Masks that people made: snapshots, import, export.", no_args_is_help=True)
 console = Console()
@@ -38,3 +44,59 @@ def snapshot(round_name: RoundOption, home: HomeOption = None) -> None:
     for title, asset in (("masks", RoundAssetName.HUMAN_MASKS), ("events", RoundAssetName.HUMAN_MASK_EVENTS)):
         place = dataset.storage.url_of(artifact_name(asset, round_name))
         console.print(f"  {title:<8}{place}", markup=False, soft_wrap=True, highlight=False)
+
+
+@annotations_app.command("import")
+def import_file(
+    file: Annotated[
+        Path,
+        typer.Argument(help="COCO's instance file, folder of label maps (.mat, .png), or SA-1B tar or folder of such."),
+    ],
+    form: Annotated[ReferenceFormat, typer.Option("--format", help="Of the file.")],
+    round_name: RoundOption,
+    how: Annotated[
+        ImportAs, typer.Option("--as", help="To be completed by annotators, looked at by reviewers, or taken as is.")
+    ] = ImportAs.PREFILLED,
+    home: HomeOption = None,
+) -> None:
+    """Makes tasks of masks that were made elsewhere, for the images that are in the dataset.
+
+    Example: sa-pipeline annotations import instances.json --format coco --round assisted-1 --as finished
+    """
+    dataset = open_dataset(home)
+    index = ImageIndex(dataset, by_bytes=form is ReferenceFormat.SA1B)
+    studio = open_studio(dataset)
+    try:
+        references = TerminalProgress().track(iterate_references(file, form), description="importing")
+        report = import_masks(studio, references, round_name, how, index)
+    finally:
+        studio.close()
+    counts = report.counts
+    console.print(
+        f"{counts['masks']} masks on {counts['images']} images became {counts['tasks']} tasks of round {round_name}. "
+        f"{report.describe()}",
+        markup=False,
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+@annotations_app.command("export")
+def export_file(
+    round_name: RoundOption,
+    form: Annotated[ExportFormat, typer.Option("--format", help="Of the file.")],
+    output: Annotated[Path, typer.Option(help="The file: .json for coco, .tar for sa1b.")],
+    home: HomeOption = None,
+) -> None:
+    """Writes the snapshot of a round for other programs.
+
+    Example: sa-pipeline annotations export --round assisted-1 --format coco --output instances.json
+    """
+    report = export_round(open_dataset(home), round_name, form, output)
+    further = f" {report.left_out} masks of further people on the same images are not in it." if report.left_out else ""
+    console.print(
+        f"{report.masks} masks on {report.images} images: {output}.{further}",
+        markup=False,
+        soft_wrap=True,
+        highlight=False,
+    )

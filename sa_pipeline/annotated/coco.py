@@ -40,14 +40,65 @@ class CocoAnnotation(_Model):
     id: int
     image_id: int
     iscrowd: int = 0
+    category_id: int | None = None
     segmentation: list[list[float]] | CocoRunLengths
 
 
+class CocoCategory(_Model):
+    """An entry of `categories`."""
+
+    id: int
+    name: str
+
+
 class CocoInstances(_Model):
-    """The two lists of an instance file that masks need."""
+    """The lists of an instance file that masks and their labels need."""
 
     images: list[CocoImage]
     annotations: list[CocoAnnotation]
+    categories: list[CocoCategory] = []
+
+
+class InstanceFile:
+    """A COCO instance file without its images: one person's masks, which may overlap, crowds left out."""
+
+    def __init__(self, path: Path) -> None:
+        """Reads the file.
+
+        Raises:
+            AnnotationError: It cannot be read, is not of the format, or names no image.
+        """
+        self._path = path
+        parsed = _parse(read_file(path), path)
+        self.images = sorted(parsed.images, key=lambda image: image.id)
+        self._annotations: Mapping[int, list[CocoAnnotation]] = _by_image(parsed.annotations)
+        self._labels = {category.id: category.name for category in parsed.categories}
+        if not self.images:
+            raise AnnotationError(f"{path}: images: expected at least one, found none.")
+
+    def masks(self, image: CocoImage) -> list[tuple[str, str]]:
+        """COCO compressed run lengths and label of each mask of an image; masks without pixels are left out.
+
+        Raises:
+            AnnotationError: A mask is malformed.
+        """
+        found = [(self._counts(each, image), each.category_id) for each in self._annotations.get(image.id, [])]
+        return [
+            (counts, "" if category is None else self._labels.get(category, ""))
+            for counts, category in found
+            if counts is not None
+        ]
+
+    def _counts(self, annotation: CocoAnnotation, image: CocoImage) -> str | None:
+        """COCO compressed run lengths; None for a mask without pixels."""
+        name = f"{self._path}: annotation {annotation.id}: segmentation"
+        size = (image.height, image.width)
+        if isinstance(annotation.segmentation, list):
+            counts = _polygons_to_counts(annotation.segmentation, size, name)
+        else:
+            require_size(annotation.segmentation.size, size, name)
+            counts = _compressed(annotation.segmentation.counts, name)
+        return counts if has_pixels(counts, size, name) else None
 
 
 class CocoSource:
@@ -59,17 +110,13 @@ class CocoSource:
         Raises:
             AnnotationError: It cannot be read or is not of the format.
         """
-        self._folder, self._file = images, instances
-        parsed = _parse(read_file(instances), instances)
-        self._images = sorted(parsed.images, key=lambda image: image.id)
-        self._annotations: Mapping[int, list[CocoAnnotation]] = _by_image(parsed.annotations)
-        if not self._images:
-            raise AnnotationError(f"{instances}: images: expected at least one, found none.")
+        self._folder, self._path = images, instances
+        self._instances = InstanceFile(instances)
 
     @property
     def names(self) -> Sequence[str]:
         """File names, by rising image id."""
-        return [image.file_name for image in self._images]
+        return [image.file_name for image in self._instances.images]
 
     def read(self, index: int) -> AnnotatedImage:
         """Reads one image and decodes its masks.
@@ -77,23 +124,11 @@ class CocoSource:
         Raises:
             AnnotationError: The image cannot be read or has another size, or a mask is malformed.
         """
-        image = self._images[index]
+        image = self._instances.images[index]
         path = self._folder / image.file_name
         pixels = decode_annotated(read_file(path), str(path))
-        require_size((image.height, image.width), pixels.shape[:2], f"{self._file}: image {image.id}")
-        masks = [self._counts(annotation, image) for annotation in self._annotations.get(image.id, [])]
-        return AnnotatedImage(image.file_name, pixels, (tuple(counts for counts in masks if counts is not None),))
-
-    def _counts(self, annotation: CocoAnnotation, image: CocoImage) -> str | None:
-        """COCO compressed run lengths; None for a mask without pixels."""
-        name = f"{self._file}: annotation {annotation.id}: segmentation"
-        size = (image.height, image.width)
-        if isinstance(annotation.segmentation, list):
-            counts = _polygons_to_counts(annotation.segmentation, size, name)
-        else:
-            require_size(annotation.segmentation.size, size, name)
-            counts = _compressed(annotation.segmentation.counts, name)
-        return counts if has_pixels(counts, size, name) else None
+        require_size((image.height, image.width), pixels.shape[:2], f"{self._path}: image {image.id}")
+        return AnnotatedImage(image.file_name, pixels, (tuple(counts for counts, _ in self._instances.masks(image)),))
 
 
 def _compressed(counts: str | list[int], name: str) -> str:

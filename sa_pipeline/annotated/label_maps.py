@@ -48,7 +48,7 @@ class LabelMapSource:
         """
         path, label_map = self._pairs[index]
         pixels = decode_annotated(read_file(path), str(path))
-        maps = read_mat(label_map) if label_map.suffix == ".mat" else [read_png(label_map)]
+        maps = read_label_maps(label_map)
         for labels in maps:
             require_size(labels.shape, pixels.shape[:2], str(label_map))
         return AnnotatedImage(path.name, pixels, tuple(segments_of(labels) for labels in maps))
@@ -57,6 +57,27 @@ class LabelMapSource:
 def segments_of(labels: LabelMap) -> tuple[str, ...]:
     """The segments of a label map (H, W), by rising label, as COCO compressed run lengths; label 0 is none."""
     return tuple(mask_to_counts(labels == label) for label in np.unique(labels) if label != 0)
+
+
+def list_label_maps(folder: Path) -> list[Path]:
+    """The label maps of a folder, sorted.
+
+    Raises:
+        AnnotationError: The folder cannot be listed, or none is in it.
+    """
+    found = sorted(path for path in _listed(folder) if path.suffix in LABEL_MAP_SUFFIXES and path.name[0] != ".")
+    if not found:
+        raise AnnotationError(f"{folder}: no label map is in it; expected {' or '.join(LABEL_MAP_SUFFIXES)} files.")
+    return found
+
+
+def read_label_maps(path: Path) -> list[LabelMap]:
+    """Everybody's label maps of an image, (H, W) each.
+
+    Raises:
+        AnnotationError: The file cannot be read or holds something else.
+    """
+    return read_mat(path) if path.suffix == ".mat" else [read_png(path)]
 
 
 def read_mat(path: Path) -> list[LabelMap]:

@@ -19,16 +19,13 @@ from sa_pipeline.studio.database import Studio
 from sa_pipeline.studio.decoder import ensure_decoder, has_decoder
 from sa_pipeline.studio.embedded_images import TaskImage, embedded_shard
 from sa_pipeline.studio.models import Source, Stage
-from sa_pipeline.studio.new_tasks import GivenMask, NewTask, add_task, give_masks
+from sa_pipeline.studio.new_tasks import GivenMask, NewTask, add_task, give_masks, lock_queue
 from sa_pipeline.studio.prefilling import Prefill
 from sa_pipeline.studio.rounds import ensure_round
 from sa_pipeline.studio.schema import rounds, tasks
 
 IMAGES_PER_WRITE = 50
 """In one transaction, so that saves of annotators at work are not kept waiting."""
-
-_LOCK = 0x5A5A_0002
-"""Number of the lock under which PostgreSQL's queue is filled; any number that nobody else takes."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ def fill_queue(
     for shard in (progress or SilentProgress()).track(wanted, description=f"tasks of {round_name}", total=len(wanted)):
         try:
             embedded = embedded_shard(dataset, shard)
-            _require_decoder(dataset, embedded.checkpoint)
+            require_decoder(dataset, embedded.checkpoint)
             masks = prefill(shard) if prefill else {}
         except (ArtifactError, MissingFileError, CheckpointError) as error:
             passed_over[shard] = str(error)
@@ -108,8 +105,12 @@ def fill_queue(
     return FillReport(counts, passed_over)
 
 
-def _require_decoder(dataset: Dataset, made_by: CheckpointRef) -> None:
-    """Sees that the browser's decoder belongs to the weights that made a shard's embeddings."""
+def require_decoder(dataset: Dataset, made_by: CheckpointRef) -> None:
+    """Sees that there is a decoder for the browser that belongs to the weights that made a shard's embeddings.
+
+    Raises:
+        CheckpointError: Those weights are not on this machine.
+    """
     if has_decoder(dataset, made_by.digest):
         return
     for name in (dataset.settings.checkpoint, made_by.name):
@@ -130,8 +131,7 @@ def _fill(
     masks: Mapping[int, Sequence[GivenMask]],
     now: float,
 ) -> Counter[str]:
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    lock_queue(connection)
     ids = [image.image_id for image in chunk]
     query = sa.select(tasks.c.image_id, tasks.c.round, tasks.c.replica).where(tasks.c.image_id.in_(ids))
     taken = defaultdict(set)

@@ -15,6 +15,10 @@ _NAMESPACE = uuid.UUID("5a5e9a3c-6d0f-4c5e-9f0a-0c1b8f2d7e11")
 """Of the ids that are told from what they stand for, so that the same masks get the same ids again."""
 
 
+_LOCK = 0x5A5A_0002
+"""Number of the lock under which PostgreSQL's queue is filled; any number that nobody else takes."""
+
+
 @dataclass(frozen=True)
 class GivenMask:
     """A mask that a task begins with.
@@ -41,6 +45,12 @@ class NewTask:
     image: TaskImage
     replica: int = 0
     pilot: bool = False
+
+
+def lock_queue(connection: sa.Connection) -> None:
+    """Keeps others from adding tasks until the transaction ends; SQLite has one writer at a time anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
 
 
 def add_task(connection: sa.Connection, task: NewTask, now: float) -> int:

@@ -36,7 +36,7 @@ def lease_review(studio: Studio, person: Person) -> Grant:
         .join(rounds)
         .where(
             tasks.c.state == TaskState.FINISHED.value,
-            tasks.c.annotator_id != person.annotator_id,
+            tasks.c.annotator_id.is_distinct_from(person.annotator_id),
             free_for(person, now),
             rounds.c.state == "open",
         )
@@ -62,7 +62,7 @@ def lease_review(studio: Studio, person: Person) -> Grant:
 
 
 def review(studio: Studio, person: Person, task_id: int, request: Review) -> None:
-    """Accepts a task, or sends it back to the person who made it.
+    """Accepts a task, or sends it back to the person who made it; one that was imported, to the queue.
 
     Remarks that were open are settled by accepting; those that come with the verdict stay for the annotator to read.
 
@@ -92,7 +92,7 @@ def review(studio: Studio, person: Person, task_id: int, request: Review) -> Non
             task_id,
             request.lease_token,
             action,
-            state=TaskState(request.verdict.value).value,
+            state=_state_after(request.verdict, row),
             reviewer_id=person.annotator_id,
             reviewed_at=now,
             first_review=row.first_review or request.verdict.value,
@@ -100,6 +100,12 @@ def review(studio: Studio, person: Person, task_id: int, request: Review) -> Non
         )
 
     studio.write(decide)
+
+
+def _state_after(verdict: Verdict, row: TaskRow) -> str:
+    if verdict is Verdict.SENT_BACK and row.annotator_id is None:
+        return TaskState.OPEN.value
+    return TaskState(verdict.value).value
 
 
 def resolve_pin(studio: Studio, person: Person, pin_id: int) -> Pin:

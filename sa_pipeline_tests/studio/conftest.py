@@ -139,3 +139,11 @@ def studio(studio_dataset: Dataset, database_url: str | None, monkeypatch: pytes
     opened = open_studio(studio_dataset)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def sqlite_studio(studio_dataset: Dataset) -> Iterator[Studio]:
+    """As `studio`, on SQLite only."""
+    opened = open_studio(studio_dataset)
+    yield opened
+    opened.close()
