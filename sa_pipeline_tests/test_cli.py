@@ -69,6 +69,8 @@ def test_run_query_stats_and_retune(ran) -> None:
         (("run", ".", "--output", "out", "--checkpoint", "vit_h"), "sam_vit_h_4b8939.pth"),
         (("evaluate", "nowhere", "--output", "out"), "nowhere does not exist"),
         (("evaluate", ".", "--output", "out", "--set", "points=3"), "--set: points: "),
+        (("annotate", "nowhere", "--home", "out"), "nowhere"),
+        (("annotations", "snapshot", "--round", "assisted-1", "--home", "out"), "out holds no images yet"),
         (("run", ".", "--output", "out"), "holds no file that may be an image"),
         (
             ("run", ".", "--output", "out", "--images-per-shard", "0"),
@@ -82,7 +84,7 @@ def test_a_mistake_is_answered_in_one_sentence(arguments, sentence, tmp_path, mo
     assert result.returncode == 1
     assert sentence in result.stderr
     assert "Traceback" not in result.stderr
-    assert arguments[0] != "run" or not (tmp_path / "out").exists(), "a slip of the keyboard leaves nothing behind"
+    assert arguments[0] == "evaluate" or not (tmp_path / "out").exists(), "a slip of the keyboard leaves nothing behind"
 
 
 def test_a_disk_that_takes_no_more_is_told_in_one_sentence(dataset, tmp_path) -> None:

@@ -2,7 +2,7 @@
 
 import enum
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,38 +56,41 @@ class ReferenceMasks:
     sha256: str | None = None
 
 
-def iterate_references(path: str | Path, form: ReferenceFormat) -> Iterator[ReferenceMasks]:
-    """Yields the masks of one image after another.
+def open_references(path: str | Path, form: ReferenceFormat) -> Iterator[ReferenceMasks]:
+    """Opens reference masks; those of one image come after those of another.
 
     Args:
         path: COCO's instance file; a label map or a folder of such; an SA-1B tar or a folder of such.
         form: Which of these.
 
     Raises:
-        SaPipelineError: Something is missing, damaged or of another format; the text names it.
+        SaPipelineError: Something is missing, damaged or of another format; the text names it. Some of it is found only
+            when the masks are read.
     """
     source = Path(path).expanduser()
     if not source.exists():
         raise AnnotationError(f"{source} does not exist; expected reference masks in the format {form}.")
     match form:
         case ReferenceFormat.COCO:
-            yield from _coco(source)
+            return _coco(InstanceFile(source))
         case ReferenceFormat.LABEL_MAPS:
-            yield from _label_maps(source)
+            return _label_maps(list_label_maps(source) if source.is_dir() else [source])
         case ReferenceFormat.SA1B:
-            yield from _sa1b(source)
+            tars = sorted(source.glob("*.tar")) if source.is_dir() else [source]
+            if not tars:
+                raise AnnotationError(f"{source}: no tar is in it; expected SA-1B tars.")
+            return _sa1b(tars)
 
 
-def _coco(path: Path) -> Iterator[ReferenceMasks]:
-    file = InstanceFile(path)
+def _coco(file: InstanceFile) -> Iterator[ReferenceMasks]:
     for image in file.images:
         masks = tuple(ReferenceMask(counts, label) for counts, label in file.masks(image))
         # COCO's own files name an image, others its path below a folder of images.
         yield ReferenceMasks(Path(image.file_name).name, (image.height, image.width), (masks,))
 
 
-def _label_maps(source: Path) -> Iterator[ReferenceMasks]:
-    for path in list_label_maps(source) if source.is_dir() else [source]:
+def _label_maps(paths: Sequence[Path]) -> Iterator[ReferenceMasks]:
+    for path in paths:
         maps = read_label_maps(path)
         sizes = {(labels.shape[0], labels.shape[1]) for labels in maps}
         if len(sizes) > 1:
@@ -96,10 +99,7 @@ def _label_maps(source: Path) -> Iterator[ReferenceMasks]:
         yield ReferenceMasks(path.stem, sizes.pop(), people)
 
 
-def _sa1b(source: Path) -> Iterator[ReferenceMasks]:
-    tars = sorted(source.glob("*.tar")) if source.is_dir() else [source]
-    if not tars:
-        raise AnnotationError(f"{source}: no tar is in it; expected SA-1B tars.")
+def _sa1b(tars: Sequence[Path]) -> Iterator[ReferenceMasks]:
     for path in tars:
         for jpeg, record in read_tar(path):
             size = (record.image.height, record.image.width)

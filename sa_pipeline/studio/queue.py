@@ -23,9 +23,17 @@ _DONE = (TaskState.ACCEPTED, TaskState.SKIPPED)
 
 
 def current_round(connection: sa.Connection) -> str | None:
-    """The open round that tasks are handed out from: the newest."""
+    """The open round that tasks are handed out from: the newest with a task that nobody has begun, else the newest.
+
+    A round that was imported as finished work has none, and must not hide an older one that goes on.
+    """
+    waits = sa.exists().where(
+        tasks.c.round == rounds.c.name, tasks.c.state == TaskState.OPEN.value, tasks.c.annotator_id.is_(None)
+    )
     newest = (
-        sa.select(rounds.c.name).where(rounds.c.state == "open").order_by(rounds.c.created_at.desc(), rounds.c.name)
+        sa.select(rounds.c.name)
+        .where(rounds.c.state == "open")
+        .order_by(sa.case((waits, 0), else_=1), rounds.c.created_at.desc(), rounds.c.name)
     )
     return connection.scalar(newest.limit(1))
 

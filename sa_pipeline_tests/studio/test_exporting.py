@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from sa_pipeline.annotated.references import ReferenceFormat, iterate_references
+from sa_pipeline.annotated.references import ReferenceFormat, open_references
 from sa_pipeline.errors import ArtifactError, StudioError
 from sa_pipeline.sa1b.reader import read_tar
 from sa_pipeline.sa1b.validation import validate_tar
@@ -60,7 +60,7 @@ def test_pycocotools_reads_the_coco_file_and_decodes_the_same_pixels(snapshot, t
 def test_a_coco_export_comes_back_with_its_labels(snapshot, tmp_path) -> None:
     output = tmp_path / "instances.json"
     export_round(snapshot.dataset, ROUND, ExportFormat.COCO, output)
-    references = iterate_references(output, ReferenceFormat.COCO)
+    references = open_references(output, ReferenceFormat.COCO)
     report = import_masks(
         snapshot, references, "again-1", ImportAs.ACCEPTED, ImageIndex(snapshot.dataset, by_bytes=False)
     )

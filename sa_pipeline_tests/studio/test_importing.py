@@ -8,7 +8,7 @@ import pytest
 import skimage.io
 import sqlalchemy as sa
 
-from sa_pipeline.annotated.references import ReferenceFormat, iterate_references
+from sa_pipeline.annotated.references import ReferenceFormat, open_references
 from sa_pipeline.artifacts import RoundAssetName, read_table
 from sa_pipeline.errors import AnnotationError
 from sa_pipeline.masks.rle import counts_to_mask, mask_to_counts
@@ -33,7 +33,7 @@ def studio(sqlite_studio):
 
 def load(studio, path, form: ReferenceFormat, how: ImportAs) -> ImportReport:
     index = ImageIndex(studio.dataset, by_bytes=form is ReferenceFormat.SA1B)
-    return import_masks(studio, iterate_references(path, form), ROUND, how, index)
+    return import_masks(studio, open_references(path, form), ROUND, how, index)
 
 
 def rows(studio, table: sa.Table) -> list[sa.Row]:
@@ -127,7 +127,7 @@ def test_an_sa1b_tar_is_matched_by_the_bytes_of_its_images_not_by_their_numbers(
     assert (report.counts["images"], report.counts["images_passed_over"]) == (2, 0)
     assert {task.image_id for task in rows(studio, tasks)} == {3, 4}
     assert all(0 < row.predicted_iou < 1.5 for row in rows(studio, objects))
-    elsewhere = replace(next(iterate_references(tar, ReferenceFormat.SA1B)), sha256="0" * 64)
+    elsewhere = replace(next(open_references(tar, ReferenceFormat.SA1B)), sha256="0" * 64)
     assert elsewhere.name == "sa_3.jpg"
     assert ImageIndex(studio.dataset, by_bytes=True).find(elsewhere) is Mismatch.UNKNOWN
 
@@ -145,6 +145,13 @@ def test_finished_masks_are_reviewed_and_go_to_the_queue_when_they_are_sent_back
     work.finish()
     accept_all(studio, grace, 1)
     assert snapshot_round(studio, ROUND).masks.header.counts["masks"] == 2
+
+
+def test_a_round_of_finished_work_does_not_hide_the_one_that_people_work_on(studio, instances) -> None:
+    fill_queue(studio, "assisted-1", images={1})
+    load(studio, instances, ReferenceFormat.COCO, ImportAs.FINISHED)
+    work = begin(studio, add_person(studio, "Ada"))
+    assert {task.round for task in rows(studio, tasks) if task.task_id == work.task_id} == {"assisted-1"}
 
 
 def test_a_file_of_another_format_is_told(studio, tmp_path) -> None:
