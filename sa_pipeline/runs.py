@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 from sqlalchemy.exc import OperationalError
 
-from sa_pipeline.assets.annotation_tasks import AnnotationTasksConfig
+from sa_pipeline.assets.annotation_tasks import PASSED_OVER, AnnotationTasksConfig
 from sa_pipeline.assets.common import IMAGE_SHARDS, STOPPED
 from sa_pipeline.assets.rounds import ANNOTATION_ROUNDS, opened_studio
 from sa_pipeline.dataset import Dataset
@@ -116,6 +116,16 @@ def run_fill(
     instance.add_dynamic_partitions(str(ANNOTATION_ROUNDS.name), [round_name])
     ops = {"ops": {"annotation_tasks": {"config": config.model_dump(mode="json")}}}
     return _run(dataset, "fill_round", instance, partition_key=round_name, config=ops)
+
+
+def shards_passed_over(instance: dg.DagsterInstance, round_name: str) -> dict[str, str]:
+    """Shards that the last filling of a round's queue passed over, each with the reason."""
+    records = instance.fetch_materializations(
+        dg.AssetRecordsFilter(dg.AssetKey("annotation_tasks"), asset_partitions=[round_name]), limit=1
+    ).records
+    made = records[0].asset_materialization if records else None
+    found: dict[str, str] = dict(made.metadata[PASSED_OVER].value) if made else {}  # type: ignore[arg-type]
+    return found
 
 
 def run_round(dataset: Dataset, round_name: str, instance: dg.DagsterInstance) -> RunOutcome:

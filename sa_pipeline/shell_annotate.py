@@ -76,7 +76,11 @@ def annotate(
         for failure in prepared.failures:
             console.print(f"[red]Failed:[/] {escape(failure)}", soft_wrap=True, highlight=False)
         if prepared.round is None or not prepared.round.tasks:
-            console.print(f"Round {round_name} has no tasks, so there is nothing to annotate.", markup=False)
+            console.print(
+                f"Round {round_name} has no tasks; an image that another round has is not given out again.",
+                markup=False,
+                soft_wrap=True,
+            )
             raise typer.Exit(1)
         _greet(dataset, prepared.round, f"{'https' if certificate else 'http'}://{_reachable(host)}:{port}")
         serve(dataset, host, port, certificate=certificate, key=key)
@@ -100,7 +104,7 @@ def prepare_annotation(dataset: Dataset, round_name: str, progress: Progress, *,
         StudioError: The round's name cannot be one.
         KeyboardInterrupt: The run was stopped; what was published stays.
     """
-    from sa_pipeline.runs import ensure_dagster_home, fail_abandoned_runs, run_embeddings, run_fill
+    from sa_pipeline.runs import ensure_dagster_home, fail_abandoned_runs, run_embeddings, run_fill, shards_passed_over
 
     require_round_name(round_name)
     checkpoint = checkpoint_ref(dataset.settings.checkpoint)
@@ -123,7 +127,10 @@ def prepare_annotation(dataset: Dataset, round_name: str, progress: Progress, *,
             if not outcome.success:
                 prepared.failures.append(f"shard {shard}, {outcome.failed_step}: {outcome.error}")
         outcome = run_fill(dataset, round_name, _config(_round(dataset, round_name), prefilled=prefilled), instance)
-        if not outcome.success:
+        if outcome.success:
+            passed_over = shards_passed_over(instance, round_name)
+            prepared.failures += [f"shard {shard} has no tasks: {reason}" for shard, reason in passed_over.items()]
+        else:
             prepared.failures.append(f"round {round_name}: {outcome.error}")
     prepared.round = _round(dataset, round_name)
     return prepared

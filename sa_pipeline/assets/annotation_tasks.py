@@ -15,6 +15,9 @@ from sa_pipeline.studio.models import Stage
 from sa_pipeline.studio.prefilling import automatic_masks
 from sa_pipeline.studio.rounds import parse_stage
 
+PASSED_OVER = "shards_passed_over"
+"""Metadata: shards that cannot be annotated yet, each with the reason."""
+
 
 class AnnotationTasksConfig(dg.Config):
     """Which images a round is about, and how they are handed out."""
@@ -64,6 +67,5 @@ def annotation_tasks(
 def _describe(filled: FillReport) -> dict[str, Any]:
     metadata: dict[str, Any] = {f"new_{name}": filled.counts[name] for name in ("images", "tasks", "masks")}
     metadata |= {f"images_{name}": filled.counts[name] for name in ("in_round", "in_other_round")}
-    rows = [f"| {shard} | {reason} |" for shard, reason in filled.passed_over.items()]
-    metadata["shards_passed_over"] = dg.MetadataValue.md("\n".join(["| shard | why |", "|---|---|", *rows]))
+    metadata[PASSED_OVER] = dg.MetadataValue.json(dict(filled.passed_over))
     return metadata

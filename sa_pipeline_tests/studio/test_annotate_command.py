@@ -76,8 +76,9 @@ def test_a_damaged_ledger_entry_fails_its_shard_alone(studio_dataset) -> None:
     storage.write_bytes(ledger_name("000001"), b"no ledger")
     storage.remove(artifact_name(AssetName.RAW_IMAGES, "000001"))
     prepared = prepare_annotation(without_source(studio_dataset), "assisted-1", SilentProgress())
-    assert len(prepared.failures) == 1
-    assert prepared.failures[0].startswith("shard 000001, raw_images: ")
+    made, passed_over = prepared.failures
+    assert made.startswith("shard 000001, raw_images: ")
+    assert passed_over.startswith("shard 000001 has no tasks: ")
     assert prepared.round.tasks == {TaskState.OPEN: 2}
 
 
