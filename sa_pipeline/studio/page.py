@@ -3,8 +3,9 @@
 import mimetypes
 from pathlib import Path
 
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
@@ -41,7 +42,15 @@ class Page(StaticFiles):
                 raise
             path = "index.html"
             response = await super().get_response(path, scope)
+        packed = self._folder / f"{path}.gz"
+        if response.status_code == 200 and _takes_gzip(scope) and packed.is_file():
+            headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding", "ETag": response.headers["ETag"]}
+            response = FileResponse(packed, headers=headers, media_type=response.media_type)
         # The names of built files carry a digest of their content.
         kept = "public, max-age=31536000, immutable" if path.startswith("assets/") else "no-cache"
         response.headers["Cache-Control"] = kept
         return response
+
+
+def _takes_gzip(scope: Scope) -> bool:
+    return "gzip" in Headers(scope=scope).get("accept-encoding", "")

@@ -5,6 +5,7 @@ asked for. No torch: an embedding's bytes are read where the header of the safet
 """
 
 import bisect
+import io
 import json
 import threading
 import time
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
 
 from sa_pipeline.artifacts import HEADER_KEY, AssetName, artifact_name, parse_header
 from sa_pipeline.dataset import Dataset
@@ -29,6 +31,7 @@ CHECK_SECONDS = 5.0
 """How long a file is taken to be as it was, before that is looked at again."""
 
 _COLUMNS = ["image_id", "file_name", "source_uri", "width", "height", "status"]
+_SMALL_COPY_QUALITY = 80
 _DTYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
 
 T = TypeVar("T")
@@ -261,3 +264,14 @@ def _tensor(entry: dict[str, object], data: int) -> _Tensor:
 
 def _damaged(dataset: Dataset, name: str, reason: object) -> ArtifactError:
     return ArtifactError(f"{dataset.storage.url_of(name)} is damaged ({reason}); materialize it again.")
+
+
+def small_copy(jpeg: bytes, side: int) -> bytes:
+    """A picture's JPEG with the longer side brought down to `side` px; a picture that is smaller keeps its size."""
+    with Image.open(io.BytesIO(jpeg)) as image:
+        # decodes at an eighth, a quarter or half of the size where that is enough
+        image.draft(None, (side, side))
+        image.thumbnail((side, side))
+        small = io.BytesIO()
+        image.save(small, "JPEG", quality=_SMALL_COPY_QUALITY)
+    return small.getvalue()

@@ -34,6 +34,10 @@ def test_a_picture_is_served_as_the_pipeline_sees_it(sqlite_desk) -> None:
     refused(ada.get("/images/5"), 404, "not_found")
     refused(ada.get("/images/5/picture"), 404, "not_found")
 
+    small = ada.get("/images/4/picture", params={"side": 160})
+    assert Image.open(io.BytesIO(small.content)).size == (160, 107)
+    refused(ada.get("/images/4/picture", params={"side": 100_000}), 422, "invalid")
+
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_an_embedding_is_served_as_float16_whatever_the_file_holds(sqlite_desk, monkeypatch, dtype) -> None:

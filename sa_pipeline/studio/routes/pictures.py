@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Response
 from sa_pipeline.errors import AnnotationError, MissingFileError
 from sa_pipeline.studio.decoder import model_info, read_decoder
 from sa_pipeline.studio.models import Decode, Decoded, ImageInfo, ModelInfo
+from sa_pipeline.studio.pictures import small_copy
 from sa_pipeline.studio.refusals import invalid, not_found
 from sa_pipeline.studio.workplace import AnyPerson, Digest, Here, ImageNumber
 
@@ -28,9 +29,16 @@ def read_image(here: Here, _person: AnyPerson, image_id: ImageNumber) -> ImageIn
     response_class=Response,
     responses={200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}},
 )
-def read_picture(here: Here, _person: AnyPerson, image_id: ImageNumber) -> Response:
-    """The picture, a JPEG, as the pipeline's stages decode it."""
-    return Response(here.pictures.jpeg(image_id), media_type="image/jpeg", headers={"Cache-Control": _FOR_A_DAY})
+def read_picture(
+    here: Here,
+    _person: AnyPerson,
+    image_id: ImageNumber,
+    side: Annotated[int | None, Query(ge=32, le=1024, description="of a small copy: px of its longer side")] = None,
+) -> Response:
+    """The picture, a JPEG, as the pipeline's stages decode it; or a small copy of it for lists."""
+    jpeg = here.pictures.jpeg(image_id)
+    content = jpeg if side is None else small_copy(jpeg, side)
+    return Response(content, media_type="image/jpeg", headers={"Cache-Control": _FOR_A_DAY})
 
 
 @router.get("/images/{image_id}/embedding", response_class=Response, responses={200: {"content": _BYTES}})

@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -30,6 +30,18 @@ function onnxRuntime(): Plugin {
   };
 }
 
+/** Names ONNX Runtime, whose package has no text of its license that Vite could find, among the licenses. */
+function onnxRuntimeLicense(): Plugin {
+  return {
+    name: 'onnx-runtime-license',
+    writeBundle(options) {
+      const { version } = JSON.parse(readFileSync(join(runtime, '..', 'package.json'), 'utf-8')) as { version: string };
+      const text = readFileSync(join(here, 'onnxruntime-license.txt'), 'utf-8');
+      appendFileSync(join(options.dir ?? '', 'licenses.md'), `\n## onnxruntime-web - ${version} (MIT)\n\n${text}`);
+    },
+  };
+}
+
 /** Puts a .gz beside each larger file of text or code, for the server to send as it is. */
 function compressed(): Plugin {
   let folder = '';
@@ -53,7 +65,7 @@ const isolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-E
 
 export default defineConfig({
   base: './',
-  plugins: [svelte({ configFile: false }), onnxRuntime(), compressed()],
+  plugins: [svelte({ configFile: false }), onnxRuntime(), onnxRuntimeLicense(), compressed()],
   // The bundle that holds its own WebAssembly starts its threads from our worker's file and hangs; this picks the other.
   resolve: { conditions: ['onnxruntime-web-use-extern-wasm', 'module', 'browser', 'import'] },
   worker: { format: 'es' },

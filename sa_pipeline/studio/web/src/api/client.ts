@@ -207,6 +207,9 @@ export const api = {
     read<BrowsedMask[]>(`/browse/images/${imageId}/masks`, query),
 };
 
+/** Where a small copy of a picture is to be had; side is px of its longer side. */
+export const smallCopy = (image: ImageInfo, side: number): string => `${image.picture_url}?side=${side}`;
+
 /** The sentence of anything that was thrown. */
 export function sentence(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
