@@ -121,6 +121,10 @@ export function area(runs: Runs): number {
   return sum;
 }
 
+export function isEmptyMask(runs: Runs): boolean {
+  return area(runs) === 0;
+}
+
 /** The smallest rectangle around the set pixels; width and height 0 for an empty mask. */
 export function bounds(runs: Runs): Rect {
   const { height, counts } = runs;

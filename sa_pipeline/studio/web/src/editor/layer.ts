@@ -8,9 +8,12 @@ export interface LayerStyle {
   readonly edge: number;
 }
 
-/** An edge that is about one screen px wide when a large picture fits the screen. */
-export function edgeFor(width: number, height: number): number {
-  return Math.max(1, Math.round(Math.max(width, height) / 1200));
+const SCREEN_EDGE = 1.4;
+const MAX_EDGE = 6;
+
+/** The width in picture px of an edge that is well seen at this scale (screen px per picture px). */
+export function edgeFor(scale: number): number {
+  return Math.min(MAX_EDGE, Math.max(1, Math.round(SCREEN_EDGE / scale)));
 }
 
 /**

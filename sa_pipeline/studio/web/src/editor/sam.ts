@@ -18,7 +18,8 @@ const NOTHING_ASKED: Prompts = { point_coords: [], point_labels: [], box: null, 
 /** A prompt that SAM has not answered yet, to be drawn at once. */
 export interface Pending {
   readonly pixel: Point;
-  readonly label: 0 | 1;
+  /** Null: a box, or a click that is taken away. */
+  readonly label: 0 | 1 | null;
 }
 
 export class SamPrompting {
@@ -52,16 +53,12 @@ export class SamPrompting {
   }
 
   click(pixel: Point, label: 0 | 1, time: number): void {
-    const pending = { pixel, label };
-    this.pending.push(pending);
-    this.#ask('click', (asked) => withPoint(asked, pixel, label), true, time, () => {
-      this.pending.splice(this.pending.indexOf(pending), 1);
-    });
+    this.#ask('click', { pixel, label }, (asked) => withPoint(asked, pixel, label), true, time);
   }
 
   /** XYXY, stored coordinates. A new box takes the place of the one before. */
   box(box: readonly [number, number, number, number], time: number): void {
-    this.#ask('box', (asked) => ({ ...asked, box: [...box] }), true, time);
+    this.#ask('box', { pixel: [box[0], box[1]], label: null }, (asked) => ({ ...asked, box: [...box] }), true, time);
   }
 
   removePoint(index: number): void {
@@ -71,6 +68,7 @@ export class SamPrompting {
     if (asked.point_coords.length === 1 && asked.box === null) return this.clear();
     this.#ask(
       'click',
+      { pixel: asked.point_coords[index]!, label: null },
       (now) => ({ ...now, point_coords: without(now.point_coords), point_labels: without(now.point_labels) }),
       // Earlier answers knew of the click that goes, so SAM starts over from those that stay.
       false,
@@ -95,7 +93,8 @@ export class SamPrompting {
     if (this.#choices?.snapshot === active) {
       void this.#take(this.#choices.decoding, output);
     } else if (isAmbiguous(active.state.prompts, active.base !== null)) {
-      this.#ask('click', (asked) => asked, false, performance.now(), undefined, output);
+      const pixel = active.state.prompts.point_coords[0]!;
+      this.#ask('click', { pixel, label: null }, (asked) => asked, false, performance.now(), output);
     } else {
       this.workspace.say('Subpart, part and whole are a choice for a single click');
     }
@@ -126,6 +125,14 @@ export class SamPrompting {
     this.#hovering = true;
   }
 
+  /** Forget the prompts that SAM has not answered; whether there were any. */
+  takeBack(): boolean {
+    if (this.pending.length === 0) return false;
+    this.drop();
+    this.workspace.changed();
+    return true;
+  }
+
   /** Forget what is under way. */
   drop(): void {
     this.#generation++;
@@ -148,10 +155,10 @@ export class SamPrompting {
 
   #ask(
     tool: 'click' | 'box',
+    pending: Pending,
     next: (asked: Asked) => Asked,
     feedBack: boolean,
     time: number,
-    done: () => void = () => undefined,
     output: Output | null = null,
   ): void {
     const { workspace } = this;
@@ -160,7 +167,12 @@ export class SamPrompting {
     const generation = this.#generation;
     this.#stopHover();
     this.#waiting++;
+    this.pending.push(pending);
     workspace.changed();
+    const done = (): void => {
+      const place = this.pending.indexOf(pending);
+      if (place >= 0) this.pending.splice(place, 1);
+    };
     const stale = (): boolean => generation !== this.#generation || workspace.active?.state.object_id !== objectId;
     const job = async (): Promise<void> => {
       const before = workspace.active;

@@ -28,6 +28,7 @@ export interface StageHandler {
   hover(at: PointerAt | null): void;
   doubleClick(at: PointerAt): void;
   wheelWithCtrl(direction: 1 | -1): void;
+  viewChanged(view: View): void;
   /** Bring the mask layers up to date. */
   beforeMasks(): void;
   drawMasks(context: CanvasRenderingContext2D, view: View): void;
@@ -94,6 +95,7 @@ export class Stage {
   show(view: View): void {
     this.#fitted = false;
     this.view = keepInSight(view, this.picture, this.#screen);
+    this.handler.viewChanged(this.view);
     this.redraw('picture', 'masks', 'marks');
   }
 

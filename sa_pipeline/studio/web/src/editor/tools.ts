@@ -3,7 +3,7 @@
 import { get } from 'svelte/store';
 import { forEachTouched, snap, type Brush } from './brush';
 import { drawBox, drawBrush, drawPolygon, POINT_RADIUS } from './marks';
-import { change } from './options';
+import { change, type ToolName } from './options';
 import { forEachInside } from './polygon';
 import type { PointerAt } from './stage';
 import { fromPixel, toScreen, type Point, type View } from './view';
@@ -20,13 +20,29 @@ export interface PointerTool {
   complete?(): boolean;
   /** Escape: whether the tool had something to drop. */
   cancel?(): boolean;
+  /** Undo: whether the tool had something of its own to take back. */
+  takeBack?(): boolean;
   drawMarks?(context: CanvasRenderingContext2D, view: View, at: PointerAt | null): void;
+}
+
+export function toolsOf(workspace: Workspace): Record<ToolName, PointerTool> {
+  return {
+    sam: new SamTool(workspace, false),
+    box: new SamTool(workspace, true),
+    brush: new BrushTool(workspace, true),
+    eraser: new BrushTool(workspace, false),
+    'polygon-add': new PolygonTool(workspace, true),
+    'polygon-cut': new PolygonTool(workspace, false),
+    select: new SelectTool(workspace),
+    pin: new PlaceTool(workspace, 'pin'),
+    unclear: new PlaceTool(workspace, 'unclear'),
+  };
 }
 
 const DRAG_FROM = 6;
 
 /** Left click: foreground; right click, or Alt: background; a drag: a box. */
-export class SamTool implements PointerTool {
+class SamTool implements PointerTool {
   readonly cursor = 'crosshair';
   #from: PointerAt | null = null;
   #to: PointerAt | null = null;
@@ -51,7 +67,6 @@ export class SamTool implements PointerTool {
     if (this.#from === null || this.#button === 'right') return;
     const far = Math.hypot(last.screen[0] - this.#from.screen[0], last.screen[1] - this.#from.screen[1]) >= DRAG_FROM;
     if (this.#to !== null || far) this.#to = last;
-    this.workspace.stage?.redraw('marks');
   }
 
   release(at: PointerAt): void {
@@ -80,7 +95,6 @@ export class SamTool implements PointerTool {
     const wanted =
       at !== null && point === null && !this.boxOnly && get(workspace.options).hoverPreview && workspace.inside(at.pixel);
     workspace.sam.hover(wanted ? at.pixel : null, at?.alt === true ? 0 : 1);
-    workspace.stage?.redraw('marks');
   }
 
   cancel(): boolean {
@@ -108,7 +122,7 @@ export class SamTool implements PointerTool {
 }
 
 /** Brush and eraser; Shift or the right button does the other's work. */
-export class BrushTool implements PointerTool {
+class BrushTool implements PointerTool {
   readonly cursor = 'none';
   #last: Point | null = null;
   #on = true;
@@ -134,7 +148,6 @@ export class BrushTool implements PointerTool {
   drag(path: readonly PointerAt[]): void {
     if (this.#last === null) return;
     for (const { picture } of path) this.#paintTo(snap(this.#brush.size, picture));
-    this.workspace.pointerAt(path.at(-1)!);
   }
 
   release(): void {
@@ -146,8 +159,8 @@ export class BrushTool implements PointerTool {
     workspace.commitActive(this.#on ? 'brush' : 'eraser', { runs: plane.runs(), manual: plane.manual() });
   }
 
-  hover(): void {
-    this.workspace.stage?.redraw('marks');
+  takeBack(): boolean {
+    return this.cancel();
   }
 
   cancel(): boolean {
@@ -178,7 +191,7 @@ export class BrushTool implements PointerTool {
 }
 
 /** Corners by clicks; a double click, Enter or a click on the first corner closes it. */
-export class PolygonTool implements PointerTool {
+class PolygonTool implements PointerTool {
   readonly cursor = 'crosshair';
   #vertices: Point[] = [];
 
@@ -195,10 +208,6 @@ export class PolygonTool implements PointerTool {
     else if (this.#closesAt(at)) this.complete();
     else this.#vertices.push(at.picture);
     workspace.stage?.redraw('marks');
-  }
-
-  hover(): void {
-    this.workspace.stage?.redraw('marks');
   }
 
   doubleClick(): void {
@@ -222,6 +231,12 @@ export class PolygonTool implements PointerTool {
     return true;
   }
 
+  takeBack(): boolean {
+    const had = this.#vertices.pop() !== undefined;
+    this.workspace.stage?.redraw('marks');
+    return had;
+  }
+
   cancel(): boolean {
     const had = this.#vertices.length > 0;
     this.#vertices = [];
@@ -242,25 +257,25 @@ export class PolygonTool implements PointerTool {
 }
 
 /** A click opens the object that is seen there. */
-export class SelectTool implements PointerTool {
+class SelectTool implements PointerTool {
   readonly cursor = 'pointer';
 
   constructor(private readonly workspace: Workspace) {}
 
   press(at: PointerAt): void {
     const { workspace } = this;
-    const id = workspace.objectAt(at);
-    if (at.shift && id !== null) workspace.toggleMarked(id);
+    const id = workspace.objectAt(at.pixel);
+    if (at.shift && id !== null) workspace.objects.toggleMarked(id);
     else if (id !== workspace.activeId) workspace.open(id);
   }
 
   hover(at: PointerAt | null): void {
-    this.workspace.hoverObject(at === null ? null : this.workspace.objectAt(at));
+    this.workspace.hoverObject(at === null ? null : this.workspace.objectAt(at.pixel));
   }
 }
 
 /** A click asks for a remark at that place: a reviewer's pin, or an unclear case. */
-export class PlaceTool implements PointerTool {
+class PlaceTool implements PointerTool {
   readonly cursor = 'crosshair';
 
   constructor(

@@ -19,7 +19,7 @@ export class Viewer implements StageHandler {
   readonly #composite: Composite;
   readonly #picked: Layer;
   readonly #plane: Plane;
-  readonly #style: LayerStyle;
+  #style: LayerStyle = { outlineOnly: false, edge: 1 };
   readonly #fill = new Uint32Array(2);
   readonly #line = Uint32Array.of(0, packed({ red: 255, green: 255, blue: 255 }, 0.95));
   #masks: readonly BrowsedMask[] = [];
@@ -37,9 +37,9 @@ export class Viewer implements StageHandler {
     this.#composite = new Composite(width, height);
     this.#picked = new Layer(width, height);
     this.#plane = new Plane(width, height);
-    this.#style = { outlineOnly: false, edge: edgeFor(width, height) };
     this.#stage = new Stage(holder, picture, this);
     this.#stage.mark(testid);
+    this.#style = { outlineOnly: false, edge: edgeFor(this.#stage.view.scale) };
   }
 
   close(): void {
@@ -97,6 +97,7 @@ export class Viewer implements StageHandler {
     this.#stage.fit();
   }
 
+  viewChanged(): void {}
   drag(): void {}
   release(): void {}
   cancel(): void {}
