@@ -5,7 +5,7 @@ import { enlarge } from './enlargement';
 import fixtures from './enlargement.fixtures.json';
 import { fromFloat16, fromFloat16ByTable } from './float16';
 import { chooseOutput, decoderPoints, isAmbiguous } from './prompts';
-import { seedOf } from './seed';
+import { fit, seedOf, seedOfBox } from './seed';
 
 describe('enlargement', () => {
   it.each(fixtures)('of a $width x $height image gives the mask that torch gives', (fixture) => {
@@ -44,6 +44,17 @@ describe('a seed', () => {
     const frame = { width: 64, height: 32, imageSize: 64, lowResSide: 16 };
     const seed = seedOf(encode(new Uint8Array(64 * 32).fill(1), 64, 32), frame);
     expect([...seed]).toEqual(Array.from({ length: 256 }, (_, i) => (i < 128 ? 10 : -10)));
+  });
+});
+
+describe('a box', () => {
+  it('as a mask enlarges to about itself, and an answer elsewhere does not fit it', () => {
+    const frame = { width: 300, height: 200, imageSize: 256, lowResSide: 64 };
+    const box = [40, 30, 199, 149] as const;
+    const crop = enlarge(seedOfBox(box, frame), frame, 0);
+    expect(fit(crop, box)).toBeGreaterThan(0.93);
+    expect(fit(crop, [210, 30, 290, 149])).toBe(0);
+    expect(fit({ ...crop, pixels: new Uint8Array(crop.pixels.length) }, box)).toBe(0);
   });
 });
 

@@ -1,7 +1,8 @@
 /** Logits for a mask that has none of its own: drawn by hand, pre-filled, or saved earlier. */
 
 import { forEachStretch, type Runs } from '../rle';
-import { coveredPart, type Frame } from './frame';
+import type { MaskCrop } from './enlargement';
+import { coveredPart, scaleOf, type Frame } from './frame';
 
 const SURE = 10;
 
@@ -35,6 +36,36 @@ export function seedOf(mask: Runs, frame: Frame): Float32Array {
   });
   pour();
   return covered.map((pixels) => (pixels >= cellArea / 2 ? SURE : -SURE));
+}
+
+/** A box (XYXY, stored coordinates) as `mask_input`: all of it set. */
+export function seedOfBox(box: readonly [number, number, number, number], frame: Frame): Float32Array {
+  const side = frame.lowResSide;
+  const cellsPerPixel = (scaleOf(frame) * side) / frame.imageSize;
+  const [x0, y0, x1, y1] = box.map((at, k) => (at + (k < 2 ? 0 : 1)) * cellsPerPixel) as [number, number, number, number];
+  return Float32Array.from({ length: side * side }, (_, cell) => {
+    const [x, y] = [(cell % side) + 0.5, Math.floor(cell / side) + 0.5];
+    return x >= x0 && x <= x1 && y >= y0 && y <= y1 ? SURE : -SURE;
+  });
+}
+
+/** How much the rectangle around an answer's set pixels and the box have in common: their IoU. */
+export function fit(crop: MaskCrop, box: readonly [number, number, number, number]): number {
+  let [left, top, right, bottom] = [Infinity, Infinity, -1, -1];
+  for (let y = 0, i = 0; y < crop.height; y++) {
+    for (let x = 0; x < crop.width; x++, i++) {
+      if (crop.pixels[i] === 0) continue;
+      left = Math.min(left, crop.x + x);
+      right = Math.max(right, crop.x + x);
+      top = Math.min(top, crop.y + y);
+      bottom = crop.y + y;
+    }
+  }
+  const overlap = (a0: number, a1: number, b0: number, b1: number): number => Math.max(0, Math.min(a1, b1) - Math.max(a0, b0) + 1);
+  const areaOf = (x0: number, y0: number, x1: number, y1: number): number => Math.max(0, x1 - x0 + 1) * Math.max(0, y1 - y0 + 1);
+  if (right < 0) return 0;
+  const common = overlap(left, right, box[0], box[2]) * overlap(top, bottom, box[1], box[3]);
+  return common / (areaOf(left, top, right, bottom) + areaOf(...box) - common);
 }
 
 /** Divide the stretch from `from` to `to` (cells, continuous) among the cells that it lies in. */

@@ -1,19 +1,16 @@
 /** Clicks and boxes on the open object, and what SAM answers. */
 
-import type { Prompts } from '../api/types';
 import type { MaskCrop } from '../decoder/enlargement';
 import { decoderPoints, isAmbiguous, type Output } from '../decoder/prompts';
 import { logitsOf, type DecodeMessage, type Decoding } from '../decoder/protocol';
-import { seedOf } from '../decoder/seed';
+import { fit, seedOfBox } from '../decoder/seed';
 import type { DecoderService } from '../decoder/service';
-import { area, bounds, decodePart, type Runs } from '../rle';
+import { cropOf, maskInputOf, measure, NOTHING_ASKED, rounded, seedOrNull, withPoint, type Asked } from './asking';
 import type { Snapshot } from './document';
 import type { Point } from './view';
 import type { Workspace } from './workspace';
 
-type Asked = Pick<Prompts, 'point_coords' | 'point_labels' | 'box'>;
-
-const NOTHING_ASKED: Prompts = { point_coords: [], point_labels: [], box: null, output: null, predicted_iou: null };
+const FITS_FROM = 0.5;
 
 /** A prompt that SAM has not answered yet, to be drawn at once. */
 export interface Pending {
@@ -180,7 +177,7 @@ export class SamPrompting {
       const prompts = next(before.state.prompts);
       const question = this.#question(before, prompts, feedBack, output);
       const previewed = feedBack ? await this.#previewOf(before, prompts) : null;
-      const decoding = previewed ?? (await this.decoder.decode(question));
+      const decoding = await this.#insideBox(question, prompts, previewed ?? (await this.decoder.decode(question)));
       if (stale()) return;
       const arrived = performance.now();
       if (previewed === null) measure(decoding, arrived);
@@ -199,6 +196,17 @@ export class SamPrompting {
         this.#waiting--;
         workspace.changed();
       });
+  }
+
+  /**
+   * The answer, or where it has little to do with the box that was drawn, a second one with the box as the mask before:
+   * a model that was hardly taught boxes, as `tiny` is, has then something to refine.
+   */
+  async #insideBox(question: DecodeMessage, asked: Asked, decoding: Decoding): Promise<Decoding> {
+    const { frame } = this.decoder;
+    if (frame === null || asked.box === null || asked.point_coords.length > 0) return decoding;
+    if (question.maskInput !== null || fit(decoding.crop, asked.box) >= FITS_FROM) return decoding;
+    return this.decoder.decode({ ...question, maskInput: seedOfBox(asked.box, frame) });
   }
 
   /** The answer that a hover at this place brought already, or is about to bring. */
@@ -257,37 +265,4 @@ export class SamPrompting {
       workspace.changed();
     }
   }
-}
-
-/** For benchmarks, as the browser's own tools show it. */
-function measure({ decodeMs, enlargeMs }: Decoding, arrived: number): void {
-  performance.measure('studio:decode', { start: arrived - decodeMs - enlargeMs, duration: decodeMs });
-  performance.measure('studio:enlarge', { start: arrived - enlargeMs, duration: enlargeMs });
-}
-
-function withPoint(asked: Asked, pixel: Point, label: 0 | 1): Asked {
-  return {
-    box: asked.box,
-    point_coords: [...asked.point_coords, [pixel[0], pixel[1]]],
-    point_labels: [...asked.point_labels, label],
-  };
-}
-
-function maskInputOf(active: Snapshot, frame: NonNullable<DecoderService['frame']>): Float32Array | null {
-  return active.logits ?? seedOrNull(active.runs, frame);
-}
-
-function seedOrNull(runs: Runs | null, frame: NonNullable<DecoderService['frame']>): Float32Array | null {
-  return runs === null || area(runs) === 0 ? null : seedOf(runs, frame);
-}
-
-/** A whole mask in the form of SAM's answers. */
-function cropOf(runs: Runs | null): MaskCrop {
-  if (runs === null) return { x: 0, y: 0, width: 0, height: 0, pixels: new Uint8Array(0) };
-  const part = bounds(runs);
-  return { ...part, pixels: decodePart(runs, part) };
-}
-
-function rounded(predictedIou: number): number {
-  return Math.round(predictedIou * 10_000) / 10_000;
 }
