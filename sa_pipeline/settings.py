@@ -250,6 +250,60 @@ class StudioSettings(_Settings):
         return self
 
 
+class PlannedRound(_Settings):
+    """A round of annotation that is to be opened by itself when the one before it is done."""
+
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9._-]{0,59}$", description="of the round, such as assisted-2; names its files"
+    )
+    stage: Literal["assisted_manual", "semi_automatic"] = Field(default="assisted_manual", description="of it (§4)")
+    max_images: int | None = Field(default=None, ge=1, description="that it has; None: all that no round has")
+    choose: Literal["random", "prominence", "uncertainty"] = Field(
+        default="random", description="which images come first (docs/rounds.md)"
+    )
+
+
+class RoundsSettings(_Settings):
+    """How people's masks become the next checkpoint, round by round (paper §4); no file of a shard depends on it."""
+
+    held_out_share: float = Field(
+        default=0.1,
+        ge=0.0,
+        lt=1.0,
+        description="of images, the same in every round: never trained on, and checkpoints are compared on them",
+    )
+    training_preset: Literal["retrain", "paper", "automatic"] = Field(
+        default="retrain", description="recipe of each retraining (docs/training.md)"
+    )
+    training: dict[str, Any] = Field(default={}, description="changes to it, such as {steps: 500}; by name of setting")
+    encoders: dict[str, str] = Field(
+        default={},
+        description="rounds whose training starts from a checkpoint of its own because the encoder grows (§4), such "
+        "as {assisted-3: vit_b}: a registered name or a path; every other round starts from the weights in use",
+    )
+    not_worse_by: float = Field(
+        default=0.01,
+        ge=0.0,
+        le=1.0,
+        description="mean IoU on held-out images that new weights may lose, at one click and over all numbers of "
+        "clicks, and still be promoted",
+    )
+    max_segments_per_image: int | None = Field(
+        default=None, ge=1, description="held-out masks clicked on in one image, drawn by chance; None: all"
+    )
+    next: tuple[PlannedRound, ...] = Field(
+        default=(), description="rounds that the sensor round_done opens one after another; empty: none by itself"
+    )
+
+    @model_validator(mode="after")
+    def _each_round_once(self) -> "RoundsSettings":
+        names = [planned.name for planned in self.next]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"next must name each round once, got {', '.join(twice)} twice")
+        return self
+
+
 class CardSettings(_Settings):
     """What only the owner of a dataset can say of it; its cards repeat it, and no file of a shard depends on it."""
 
@@ -276,6 +330,7 @@ class PipelineSettings(_Settings):
     masks: MaskSettings = MaskSettings()
     quality: QualitySettings = QualitySettings()
     studio: StudioSettings = StudioSettings()
+    rounds: RoundsSettings = RoundsSettings()
     arithmetic: Arithmetic = Field(
         default=Arithmetic.FLOAT32, description="how sums are done; reference, where no bit may differ"
     )

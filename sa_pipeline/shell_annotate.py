@@ -143,7 +143,9 @@ def _with_demo_images(dataset: Dataset, *, chosen_settings: bool) -> Dataset:
     settings = dataset.settings
     if not chosen_settings:
         fast = preset("fast")
-        settings = fast.model_copy(update={"studio": settings.studio, "checkpoint": settings.checkpoint})
+        settings = fast.model_copy(
+            update={"studio": settings.studio, "rounds": settings.rounds, "checkpoint": settings.checkpoint}
+        )
     return open_dataset(dataset.home, DatasetConfig(source=str(folder), settings=settings))
 
 

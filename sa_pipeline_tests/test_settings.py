@@ -30,6 +30,8 @@ def test_the_sa1b_preset_holds_the_papers_numbers() -> None:
         ({"masks": {"points_per_side": 0}}, r"masks\.points_per_side: .*greater than or equal to 1, got 0"),
         ({"masks": {"pred_iou_floor": 0.95}}, r"pred_iou_floor \(0\.95\) must not be above pred_iou_thresh \(0\.88\)"),
         ({"images": {"jpeg_quality": "high"}}, r"images\.jpeg_quality: .*integer.*'high'"),
+        ({"rounds": {"next": [{"name": "1"}]}}, r"rounds\.next\.0\.name: .*pattern.*'1'"),
+        ({"rounds": {"next": [{"name": "a"}, {"name": "a"}]}}, r"next must name each round once, got a twice"),
         ({"masks": {"points_per_side": 4, "crop_n_layers": 3, "crop_n_points_downscale_factor": 2}}, r"at least 1"),
     ],
 )
