@@ -2,7 +2,8 @@
 
 import asyncio
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -15,7 +16,7 @@ Get = Callable[..., httpx.Response]
 
 
 @pytest.fixture
-def get(tmp_path) -> Get:
+def get(tmp_path) -> Iterator[Get]:
     """Asks for an address, with headers by name."""
     (tmp_path / "index.html").write_text("<title>studio</title>")
     (tmp_path / "ort").mkdir()
@@ -27,7 +28,9 @@ def get(tmp_path) -> Get:
         async with httpx.AsyncClient(transport=transport, base_url="http://studio") as client:
             return await client.get(address, headers={name.replace("_", "-"): text for name, text in headers.items()})
 
-    return lambda address, **headers: asyncio.run(ask(address, **headers))
+    # Playwright's synchronous interface leaves an event loop running in the main thread
+    with ThreadPoolExecutor(1) as thread:
+        yield lambda address, **headers: thread.submit(lambda: asyncio.run(ask(address, **headers))).result()
 
 
 def test_a_packed_file_is_sent_packed_to_those_who_take_it(get: Get):
