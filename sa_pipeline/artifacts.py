@@ -19,6 +19,9 @@ from sa_pipeline.storage import Storage
 HEADER_KEY = "sa_pipeline"
 """Key of the JSON header in the metadata of a Parquet or safetensors file."""
 
+_ANY = "*"
+"""Stands for the partition in the name of a file."""
+
 
 class AssetName(enum.StrEnum):
     """The assets of the shard flow, in the order of the data."""
@@ -36,6 +39,7 @@ class RoundAssetName(enum.StrEnum):
 
     HUMAN_MASKS = "human_masks"
     HUMAN_MASK_EVENTS = "human_mask_events"
+    TRAINING_SET = "training_set"
 
 
 FileAssetName = AssetName | RoundAssetName
@@ -95,8 +99,15 @@ def artifact_name(asset: FileAssetName, partition: str) -> str:
 
 def list_rounds(storage: Storage) -> list[str]:
     """Names of the annotation rounds of which a snapshot lies there, sorted."""
-    names = storage.list(RoundAssetName.HUMAN_MASKS, ".parquet")
-    return [name.rsplit("/", 1)[-1].removesuffix(".parquet") for name in names]
+    return list_partitions(storage, RoundAssetName.HUMAN_MASKS)
+
+
+def list_partitions(storage: Storage, asset: FileAssetName) -> list[str]:
+    """Shards or rounds of which an asset's file lies there, sorted."""
+    folder, name = artifact_name(asset, _ANY).split("/")
+    before, after = name.split(_ANY)
+    names = (found.removeprefix(f"{folder}/") for found in storage.list(folder, after))
+    return [name.removeprefix(before).removesuffix(after) for name in names if name.startswith(before)]
 
 
 def export_tar_name(shard: str) -> str:

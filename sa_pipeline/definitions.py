@@ -13,6 +13,7 @@ from sa_pipeline.assets.human_masks import human_masks
 from sa_pipeline.assets.image_embeddings import image_embeddings
 from sa_pipeline.assets.raw_images import raw_images
 from sa_pipeline.assets.sa1b_export import sa1b_export
+from sa_pipeline.assets.training_set import training_set
 from sa_pipeline.automation import (
     catalog_after_shards,
     fill_round,
@@ -36,6 +37,7 @@ FLOW = (
     sa1b_export,
     annotation_tasks,
     human_masks,
+    training_set,
     catalog,
     dataset_card,
 )

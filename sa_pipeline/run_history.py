@@ -80,7 +80,7 @@ def shards_in_progress(instance: dg.DagsterInstance) -> set[str]:
 
 def newest_materialization(instance: dg.DagsterInstance) -> int:
     """Number of the event by which any shard or round was materialized last, whatever ran it; 0 for none."""
-    keys = [dg.AssetKey(asset.value) for asset in (*AssetName, RoundAssetName.HUMAN_MASKS)]
+    keys = [dg.AssetKey(asset.value) for asset in (*AssetName, *RoundAssetName)]
     records = instance.get_asset_records(keys)
     last = (record.asset_entry.last_materialization_storage_id for record in records)
     return max((storage_id for storage_id in last if storage_id is not None), default=0)

@@ -1,6 +1,15 @@
 """The tables that travel between assets: one Arrow schema each, every column described."""
 
+import enum
+
 import pyarrow as pa
+
+
+class Split(enum.StrEnum):
+    """What a human mask of a training set is for."""
+
+    TRAIN = "train"
+    HELD_OUT = "held_out"
 
 
 def _column(name: str, dtype: pa.DataType, description: str, *, nullable: bool = False) -> pa.Field:
@@ -122,6 +131,22 @@ HUMAN_MASKS = pa.schema(
         _column("seconds", pa.float64(), "from the first to the last change of a person; 0 without one"),
         _column("checkpoint_digest", pa.string(), "SHA-256 of the weights that SAM helped with", nullable=True),
         _column("accepted_at", _TIME, "when the reviewer accepted the task"),
+    ]
+)
+
+TRAINING_SET = pa.schema(
+    [
+        _column("mask_id", pa.int64(), "the human mask"),
+        _column("image_id", pa.int64(), "image that the mask lies on"),
+        _column("shard", pa.string(), "shard of the image"),
+        _column("round", pa.string(), "annotation round"),
+        _column("split", pa.string(), "train, or held_out: never trained on, models are compared there"),
+        _column("replica", pa.int32(), "0 for the first of several people who work on the image on their own"),
+        _column("annotator", pa.string(), "pseudonym of who made the task, person-N; null if imported", nullable=True),
+        _column("bbox", _fixed(pa.int32(), 4), "XYWH, px; width is x_max - x_min of foreground pixels"),
+        _column("area", pa.int64(), "foreground pixels"),
+        _column("size", _fixed(pa.int32(), 2), "height, width of the image, px"),
+        _column("counts", pa.string(), "COCO compressed run lengths"),
     ]
 )
 

@@ -15,7 +15,8 @@ EDGES = {
     "sa1b_export": {"raw_images", "deduplicated_masks"},
     "annotation_tasks": {"image_embeddings", "deduplicated_masks"},
     "human_masks": {"annotation_tasks"},
-    "catalog": {"sa1b_export", "human_masks"},
+    "training_set": {"human_masks"},
+    "catalog": {"sa1b_export", "human_masks", "training_set"},
     "dataset_card": {"catalog", "sa1b_export"},
 }
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from sa_pipeline.assets.human_masks import human_masks
 from sa_pipeline.assets.sa1b_export import sa1b_export
+from sa_pipeline.assets.training_set import training_set
 from sa_pipeline.report.png import markdown_image
 from sa_pipeline.resources import DatasetResource
 from sa_pipeline.run_history import (
@@ -20,7 +21,7 @@ from sa_pipeline.run_history import (
 
 
 @dg.asset(
-    deps=[sa1b_export, human_masks],
+    deps=[sa1b_export, human_masks, training_set],
     group_name="catalog",
     kinds={"duckdb"},
     description="Everything that is known of shards, images and masks, to be asked with SQL.",

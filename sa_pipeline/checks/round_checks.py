@@ -1,4 +1,4 @@
-"""The checks of annotation rounds: plain functions of `quality/`, tied to `human_masks`."""
+"""The checks of annotation rounds: plain functions of `quality/`, each tied to the asset that it looks at."""
 
 from collections.abc import Callable
 
@@ -11,6 +11,7 @@ from sa_pipeline.dataset import Dataset
 from sa_pipeline.quality.human_masks import accepted_tasks_all_there as compare_with_accepted
 from sa_pipeline.quality.human_masks import human_mask_ids_unique, human_masks_decode
 from sa_pipeline.quality.outcome import CheckOutcome
+from sa_pipeline.quality.training_sets import held_out_never_trained_on, human_masks_all_there
 from sa_pipeline.resources import DatasetResource
 from sa_pipeline.studio.snapshot import accepted_masks
 
@@ -24,9 +25,9 @@ def accepted_tasks_all_there(dataset: Dataset, round_name: str) -> CheckOutcome:
     return compare_with_accepted(dataset, round_name, accepted)
 
 
-def _check(examine: Examine) -> dg.AssetChecksDefinition:
+def _check(asset: RoundAssetName, examine: Examine) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=RoundAssetName.HUMAN_MASKS.value,
+        asset=asset.value,
         name=examine.__name__,
         description=(examine.__doc__ or "").splitlines()[0],
         blocking=True,
@@ -38,5 +39,11 @@ def _check(examine: Examine) -> dg.AssetChecksDefinition:
     return checked
 
 
-ROUND_CHECKS = [_check(human_masks_decode), _check(human_mask_ids_unique), _check(accepted_tasks_all_there)]
-"""A check that fails stops what lies downstream in the same run."""
+ROUND_CHECKS = [
+    _check(RoundAssetName.HUMAN_MASKS, human_masks_decode),
+    _check(RoundAssetName.HUMAN_MASKS, human_mask_ids_unique),
+    _check(RoundAssetName.HUMAN_MASKS, accepted_tasks_all_there),
+    _check(RoundAssetName.TRAINING_SET, human_masks_all_there),
+    _check(RoundAssetName.TRAINING_SET, held_out_never_trained_on),
+]
+"""All block: a check that fails stops what lies downstream in the same run."""

@@ -11,15 +11,26 @@ from sa_pipeline.report.overlays import overlay_sheet
 from sa_pipeline.stages.shard_images import iterate_images
 
 
-def round_overlays(dataset: Dataset, round_name: str, max_images: int = 6) -> Image.Image:
-    """The accepted masks of a round's first images, by image id; of several people, the first one's.
+def round_overlays(
+    dataset: Dataset,
+    round_name: str,
+    max_images: int = 6,
+    asset: RoundAssetName = RoundAssetName.HUMAN_MASKS,
+) -> Image.Image:
+    """The masks of a round's first images, by image id; of several people, the first one's.
+
+    Args:
+        dataset: The dataset.
+        round_name: The round.
+        max_images: That are shown.
+        asset: `human_masks` or `training_set`.
 
     Raises:
-        ArtifactError: `human_masks` was not made or is damaged, or `raw_images` of a shard.
+        ArtifactError: The asset was not made or is damaged, or `raw_images` of a shard.
     """
     counts: dict[tuple[str, int], list[str]] = defaultdict(list)
     columns = ["shard", "image_id", "replica", "counts"]
-    for group in iterate_row_groups(dataset.storage, RoundAssetName.HUMAN_MASKS, round_name, columns=columns):
+    for group in iterate_row_groups(dataset.storage, asset, round_name, columns=columns):
         for row in group.to_pylist():
             if row["replica"] == 0:
                 counts[row["shard"], row["image_id"]].append(row["counts"])

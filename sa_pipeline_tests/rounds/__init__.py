@@ -1,0 +1,1 @@
+"""The circle of rounds: people's masks, training sets, checkpoints, promotion."""
