@@ -1,0 +1,100 @@
+"""What a simulated person has in mind: the masks that real people, or a program that drew it, gave a picture."""
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sa_pipeline.annotated.image import AnnotatedImage
+from sa_pipeline.annotated.opening import open_annotated
+from sa_pipeline.annotated.references import ReferenceFormat, open_references
+from simulation.habits import MIN_OBJECT_SHARE
+
+Mask = npt.NDArray[np.bool_]
+
+_SIDE = 16
+_DIFFERENCE = 8.0
+"""Grey values of 255 by which a picture may differ on average from the one that it is, since it may be coded anew."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An object that a person sees.
+
+    Attributes:
+        number: Among the person's objects of the picture.
+        mask: (H, W) bool, not empty.
+        label: In words; empty where nobody gave one.
+    """
+
+    number: int
+    mask: Mask
+    label: str
+
+
+class Truth:
+    """Annotated pictures, each known again by what it looks like."""
+
+    def __init__(self, source: Path, references: Path | None = None) -> None:
+        """Looks at all pictures of a source; what may be given is said by `open_annotated`.
+
+        Raises:
+            SaPipelineError: Something cannot be read.
+        """
+        self._source = open_annotated(source, references)
+        self._labels: list[tuple[str, ...]] | None = None
+        if references is not None and references.suffix == ".json":
+            opened = open_references(references, ReferenceFormat.COCO)
+            self._labels = [tuple(mask.label for mask in each.people[0]) for each in opened]
+        images = [self._source.read(index) for index in range(len(self._source.names))]
+        self._sizes = [image.size for image in images]
+        self._looks = np.stack([_look(image.pixels) for image in images])
+
+    def recognise(self, pixels: npt.NDArray[np.uint8]) -> int | None:
+        """Number of the picture (H, W, 3) uint8 RGB; None where it is none of them."""
+        distances = np.abs(self._looks - _look(pixels)).mean(axis=(1, 2))
+        for index in np.argsort(distances):
+            if distances[index] <= _DIFFERENCE and self._sizes[index] == pixels.shape[:2]:
+                return int(index)
+        return None
+
+    def wanted(self, index: int, name: str) -> list[Wanted]:
+        """What the person of that name sees in a picture, by falling size: one of those who segmented it."""
+        image = self._source.read(index)
+        person = zlib.crc32(name.encode()) % len(image.annotators)
+        labels = self._labels[index] if self._labels else ("",) * len(image.annotators[person])
+        seen = [Wanted(number, image.mask(person, number), label) for number, label in enumerate(labels)]
+        large = [each for each in seen if each.mask.mean() >= MIN_OBJECT_SHARE]
+        return sorted(large, key=lambda each: (-int(each.mask.sum()), each.number))
+
+    def everything(self, index: int) -> list[Mask]:
+        """What anybody sees in a picture."""
+        image: AnnotatedImage = self._source.read(index)
+        return [
+            image.mask(person, number)
+            for person, counts in enumerate(image.annotators)
+            for number in range(len(counts))
+        ]
+
+
+def iou(one: Mask, other: Mask) -> float:
+    """Intersection over union of two masks (H, W); 0 of two empty ones."""
+    union = int((one | other).sum())
+    return float((one & other).sum() / union) if union else 0.0
+
+
+def best_match(mask: Mask, candidates: list[Mask]) -> tuple[float, int | None]:
+    """Largest IoU of a mask with any of N, and which one that is."""
+    ious = [iou(mask, each) for each in candidates]
+    if not ious:
+        return 0.0, None
+    best = int(np.argmax(ious))
+    return ious[best], best
+
+
+def _look(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    return cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
