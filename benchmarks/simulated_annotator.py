@@ -1,6 +1,6 @@
 """Simulated people who work through the annotation studio's HTTP API, from masks that are known.
 
-    python benchmarks/simulated_annotator.py --url http://127.0.0.1:8765 --tokens FILE --source IMAGES --references MASKS
+    python benchmarks/simulated_annotator.py --url http://localhost:8765 --tokens FILE --source IMAGES [--references M]
 
 `--source` and `--references` are what `sa-pipeline evaluate` takes: SA-1B tars, images with a COCO file, or images
 with label maps. The file has a token a line, as `sa-pipeline annotators add` prints it: one person each; those of
