@@ -1,8 +1,8 @@
 """The doors of the server: who may come in, how often, with how much; and what every answer says to the browser.
 
-Everything under /api needs a signed-in person, but for signing in, the health check and the API's description. A
-browser is known by its session's cookie, and must prove by a token in a header that its own page asks; a program is
-known by a personal token.
+Everything under /api needs a signed-in person, but for signing in, asking who is signed in, the health check and the
+API's description. A browser is known by its session's cookie, and must prove by a token in a header that its own page
+asks; a program is known by a personal token.
 """
 
 import hmac
@@ -136,7 +136,10 @@ class Gate:
                 await self._open_to_all(request, receive, send)
                 return
             caller = await self._caller(request)
-            self._count(self._requests, caller.person.annotator_id)
+            # People are limited one by one; who is nobody, by the address.
+            self._count(self._requests, caller.person.annotator_id if caller else _address(request))
+            if caller is None and not _asks_who_it_is(request):
+                raise not_signed_in()
             scope.setdefault("state", {})["caller"] = caller
         except (RefusedError, StudioUnavailableError) as error:
             await problem(error)(scope, receive, send)
@@ -156,7 +159,7 @@ class Gate:
 
         await self._app(request.scope, receive, send_counted)
 
-    async def _caller(self, request: Request) -> Caller:
+    async def _caller(self, request: Request) -> Caller | None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         secret = request.cookies.get(COOKIE)
         if scheme.lower() == "bearer":
@@ -168,9 +171,7 @@ class Gate:
             if session:
                 _check_csrf(request, session)
                 return Caller(session.person, session, secret)
-        # People are limited one by one; who is nobody, by the address.
-        self._count(self._requests, _address(request))
-        raise not_signed_in()
+        return None
 
     def _count(self, limit: RateLimit, key: object) -> None:
         self._check(limit, key)
@@ -204,6 +205,11 @@ def problem(error: RefusedError | StudioUnavailableError) -> Response:
 
 def _address(request: Request) -> str:
     return request.client.host if request.client else ""
+
+
+def _asks_who_it_is(request: Request) -> bool:
+    """Whether a browser asks if it is signed in: its first question, to which no is an answer and not an error."""
+    return (request.method, request.url.path) == ("GET", "/api/session") and "authorization" not in request.headers
 
 
 def _check_origin(request: Request) -> None:

@@ -42,6 +42,11 @@ def _workplace(request: Request) -> Workplace:
     return workplace
 
 
+def _caller_or_nobody(request: Request) -> Caller | None:
+    caller: Caller | None = request.state.caller
+    return caller
+
+
 def _caller(request: Request) -> Caller:
     caller: Caller = request.state.caller
     return caller
@@ -63,6 +68,7 @@ def _needing(role: Role) -> "Depends":  # type: ignore[valid-type]
 
 Here = Annotated[Workplace, Depends(_workplace)]
 CallerHere = Annotated[Caller, Depends(_caller)]
+CallerOrNobody = Annotated[Caller | None, Depends(_caller_or_nobody)]
 AnyPerson = Annotated[Person, Depends(_person)]
 Reviewer = Annotated[Person, _needing(Role.REVIEWER)]
 Lead = Annotated[Person, _needing(Role.LEAD)]

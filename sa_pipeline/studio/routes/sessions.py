@@ -9,7 +9,7 @@ from sa_pipeline.studio.queue import current_round
 from sa_pipeline.studio.refusals import RefusedError
 from sa_pipeline.studio.schema import tasks
 from sa_pipeline.studio.security import COOKIE
-from sa_pipeline.studio.workplace import CallerHere, Here, Workplace
+from sa_pipeline.studio.workplace import CallerHere, CallerOrNobody, Here, Workplace
 
 router = APIRouter(tags=["session"])
 
@@ -34,8 +34,10 @@ def open_session(here: Here, body: SignIn, request: Request, response: Response)
 
 
 @router.get("/session")
-def read_session(here: Here, caller: CallerHere) -> Session:
-    """Who is signed in. A program with a personal token needs no CSRF token; for it that is empty."""
+def read_session(here: Here, caller: CallerOrNobody) -> Session | None:
+    """Who is signed in; null: nobody. A program with a personal token needs no CSRF token; for it that is empty."""
+    if caller is None:
+        return None
     return _session(here, caller.session or OpenSession(caller.person, ""))
 
 

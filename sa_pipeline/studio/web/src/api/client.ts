@@ -137,17 +137,10 @@ export async function signIn(token: string): Promise<Session> {
 
 /** Asks the server who is signed in, and keeps the answer in `session`. */
 export async function resumeSession(): Promise<Session | null> {
-  try {
-    const found = await read<Session>('/session');
-    session.set(found);
-    sessionEnded.set(false);
-    return found;
-  } catch (error) {
-    if (!(error instanceof Refused && error.status === 401)) throw error;
-    session.set(null);
-    sessionEnded.set(false);
-    return null;
-  }
+  const found = await read<Session | null>('/session');
+  session.set(found);
+  sessionEnded.set(false);
+  return found;
 }
 
 export async function signOut(): Promise<void> {
