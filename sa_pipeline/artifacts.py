@@ -40,6 +40,7 @@ class RoundAssetName(enum.StrEnum):
     HUMAN_MASKS = "human_masks"
     HUMAN_MASK_EVENTS = "human_mask_events"
     TRAINING_SET = "training_set"
+    MASK_QUALITY_AUDIT = "mask_quality_audit"
 
 
 FileAssetName = AssetName | RoundAssetName

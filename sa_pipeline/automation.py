@@ -63,6 +63,13 @@ round_masks = dg.define_asset_job(
     description="Snapshots the accepted work of an annotation round.",
 )
 
+round_audit = dg.define_asset_job(
+    "round_audit",
+    selection=dg.AssetSelection.assets(RoundAssetName.HUMAN_MASKS.value, RoundAssetName.MASK_QUALITY_AUDIT.value),
+    executor_def=dg.in_process_executor,
+    description="Snapshots the accepted work of an audit round, and holds the automatic masks against it.",
+)
+
 SHARD_JOBS = [shard_masks.name, shard_embeddings.name, "__ASSET_JOB"]
 """Jobs that make shards: our own, and the one by which Dagster runs assets that are picked in the UI."""
 

@@ -11,6 +11,7 @@ from sa_pipeline.assets.deduplicated_masks import deduplicated_masks
 from sa_pipeline.assets.filtered_masks import filtered_masks
 from sa_pipeline.assets.human_masks import human_masks
 from sa_pipeline.assets.image_embeddings import image_embeddings
+from sa_pipeline.assets.mask_quality_audit import mask_quality_audit
 from sa_pipeline.assets.raw_images import raw_images
 from sa_pipeline.assets.sa1b_export import sa1b_export
 from sa_pipeline.assets.training_set import training_set
@@ -20,6 +21,7 @@ from sa_pipeline.automation import (
     new_images,
     nightly_backfill,
     refresh_catalog,
+    round_audit,
     round_masks,
     shard_embeddings,
     shard_masks,
@@ -38,6 +40,7 @@ FLOW = (
     annotation_tasks,
     human_masks,
     training_set,
+    mask_quality_audit,
     catalog,
     dataset_card,
 )
@@ -46,7 +49,7 @@ FLOW = (
 defs = dg.Definitions(
     assets=[current_checkpoint, *FLOW],
     asset_checks=[*SHARD_CHECKS, *ROUND_CHECKS],
-    jobs=[shard_masks, shard_embeddings, fill_round, round_masks, refresh_catalog],
+    jobs=[shard_masks, shard_embeddings, fill_round, round_masks, round_audit, refresh_catalog],
     sensors=[new_images, catalog_after_shards],
     schedules=[nightly_backfill],
     resources={"data": DatasetResource()},

@@ -18,6 +18,7 @@ from sa_pipeline.definitions import defs
 from sa_pipeline.errors import StorageError
 from sa_pipeline.processes import is_running
 from sa_pipeline.resources import DatasetResource
+from sa_pipeline.studio.models import Stage
 from sa_pipeline.studio.rounds import read_round, require_round_name
 
 INSTANCE_SETTINGS = Path(__file__).parent / "dagster_instance.yaml"
@@ -129,16 +130,17 @@ def shards_passed_over(instance: dg.DagsterInstance, round_name: str) -> dict[st
 
 
 def run_round(dataset: Dataset, round_name: str, instance: dg.DagsterInstance) -> RunOutcome:
-    """Runs the job `round_masks` for one annotation round in this process.
+    """Snapshots one annotation round in this process: the job `round_masks`, or `round_audit` for an audit.
 
     Raises:
         StudioError: There is no such round.
     """
     # Asked first, so that a slip of the keyboard does not become a partition.
     with opened_studio(dataset) as studio, studio.read() as connection:
-        read_round(connection, round_name)
+        stage = read_round(connection, round_name).stage
     instance.add_dynamic_partitions(str(ANNOTATION_ROUNDS.name), [round_name])
-    return _run(dataset, "round_masks", instance, partition_key=round_name)
+    job = "round_audit" if stage is Stage.AUDIT else "round_masks"
+    return _run(dataset, job, instance, partition_key=round_name)
 
 
 def run_catalog(dataset: Dataset, instance: dg.DagsterInstance) -> RunOutcome:

@@ -150,6 +150,34 @@ TRAINING_SET = pa.schema(
     ]
 )
 
+MASK_QUALITY_AUDIT = pa.schema(
+    [
+        _column("mask_id", pa.int64(), "the automatic mask"),
+        _column("human_mask_id", pa.int64(), "what the person made of it; null where it was deleted", nullable=True),
+        _column("image_id", pa.int64(), "image that both lie on"),
+        _column("shard", pa.string(), "shard of the image"),
+        _column("round", pa.string(), "annotation round of the audit"),
+        _column("task_id", pa.int64(), "one person's work on the image"),
+        _column("first_person", pa.bool_(), "whether it is the image's first task; shares are over these rows"),
+        _column("annotator", pa.string(), "pseudonym of who looked at it, person-N", nullable=True),
+        _column("outcome", pa.string(), "kept: no pixel was changed; mended; deleted"),
+        _column("iou", pa.float64(), "IoU of the two masks; null where it was deleted", nullable=True),
+        _column(
+            "agreement_iou",
+            pa.float64(),
+            "IoU with what the image's first person made of the same mask; null for the first person's own, and where "
+            "either deleted it",
+            nullable=True,
+        ),
+        _column("area", pa.int64(), "foreground pixels of the automatic mask"),
+        _column("predicted_iou", pa.float64(), "the model's own estimate for the automatic mask", nullable=True),
+        _column("active_seconds", pa.float64(), "that the person worked on it; 0 where it was deleted"),
+        _column("size", _fixed(pa.int32(), 2), "height, width of the image, px"),
+        _column("counts", pa.string(), "COCO compressed run lengths of the automatic mask"),
+        _column("human_counts", pa.string(), "the same of what the person made of it", nullable=True),
+    ]
+)
+
 HUMAN_MASK_EVENTS = pa.schema(
     [
         _column("op_id", pa.string(), "UUID of the change"),

@@ -304,6 +304,22 @@ class RoundsSettings(_Settings):
         return self
 
 
+class AuditSettings(_Settings):
+    """How the quality of exported masks is audited by people (paper §5)."""
+
+    images: int = Field(default=500, ge=1, description="of a new audit round, drawn by chance; 500 in the paper (§5)")
+    seed: int = Field(default=0, ge=0, description="of that chance and of the bootstrap's")
+    shared_images: float = Field(
+        default=0.1, ge=0.0, le=1.0, description="share of the images that several people work on, for their agreement"
+    )
+    annotators_of_shared: int = Field(default=2, ge=2, le=100, description="people who work on each of these")
+    resamples: int = Field(default=2000, ge=100, le=1_000_000, description="of the images, for confidence intervals")
+    confidence: float = Field(default=0.95, gt=0.0, lt=1.0, description="of the intervals")
+    min_share_over_75: float = Field(
+        default=0.9, ge=0.0, le=1.0, description="of the pairs with an IoU over 0.75; less is a warning; 0.97 in §5"
+    )
+
+
 class CardSettings(_Settings):
     """What only the owner of a dataset can say of it; its cards repeat it, and no file of a shard depends on it."""
 
@@ -331,6 +347,7 @@ class PipelineSettings(_Settings):
     quality: QualitySettings = QualitySettings()
     studio: StudioSettings = StudioSettings()
     rounds: RoundsSettings = RoundsSettings()
+    audit: AuditSettings = AuditSettings()
     arithmetic: Arithmetic = Field(
         default=Arithmetic.FLOAT32, description="how sums are done; reference, where no bit may differ"
     )

@@ -13,6 +13,7 @@ from rich.markup import escape
 from sa_pipeline.artifacts import AssetName
 from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset, save_config
 from sa_pipeline.demo import copy_demo_images
+from sa_pipeline.errors import StudioError
 from sa_pipeline.images.ledger import append_new_images, list_shards
 from sa_pipeline.progress import Progress, TerminalProgress, watched_by
 from sa_pipeline.provenance import Freshness, shard_freshness
@@ -57,6 +58,10 @@ def annotate(
     prefilled: Annotated[
         bool, typer.Option("--prefilled", help="A new round's tasks begin with the automatic masks that were made.")
     ] = False,
+    audit: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="IMAGES", help="Audit the export: that many of its images, drawn by chance."),
+    ] = None,
     checkpoint: CheckpointOption = None,
     preset_name: PresetOption = None,
     certificate: Annotated[Path | None, typer.Option(help="PEM file, to serve HTTPS.")] = None,
@@ -66,13 +71,15 @@ def annotate(
 
     Example: sa-pipeline annotate photos --home masks
     """
+    if prefilled and audit is not None:
+        raise StudioError("--prefilled and --audit: a round is of one stage; leave one of them out.")
     dataset = dataset_of_options(
         home, source=source, preset_name=preset_name, checkpoint=checkpoint, command="sa-pipeline annotate"
     )
     if dataset.config.source is None and not list_shards(dataset.storage):
         dataset = _with_demo_images(dataset, chosen_settings=preset_name is not None)
     try:
-        prepared = prepare_annotation(dataset, round_name, TerminalProgress(), prefilled=prefilled)
+        prepared = prepare_annotation(dataset, round_name, TerminalProgress(), prefilled=prefilled, audit=audit)
         for failure in prepared.failures:
             console.print(f"[red]Failed:[/] {escape(failure)}", soft_wrap=True, highlight=False)
         if prepared.round is None or not prepared.round.tasks:
@@ -89,7 +96,9 @@ def annotate(
         raise typer.Exit(INTERRUPTED) from None
 
 
-def prepare_annotation(dataset: Dataset, round_name: str, progress: Progress, *, prefilled: bool = False) -> Prepared:
+def prepare_annotation(
+    dataset: Dataset, round_name: str, progress: Progress, *, prefilled: bool = False, audit: int | None = None
+) -> Prepared:
     """Makes the images and embeddings that shards lack, each shard one Dagster run, and fills the round's queue.
 
     Args:
@@ -97,6 +106,7 @@ def prepare_annotation(dataset: Dataset, round_name: str, progress: Progress, *,
         round_name: Of the round.
         progress: Shows hashing, the shards, and the work within them.
         prefilled: A new round is semi-automatic and its tasks begin with automatic masks (paper §4).
+        audit: A new round is an audit of so many images of the export (paper §5).
 
     Raises:
         SourceError: The dataset has neither shards nor a source with images.
@@ -126,7 +136,8 @@ def prepare_annotation(dataset: Dataset, round_name: str, progress: Progress, *,
             prepared.embedded_shards += outcome.success
             if not outcome.success:
                 prepared.failures.append(f"shard {shard}, {outcome.failed_step}: {outcome.error}")
-        outcome = run_fill(dataset, round_name, _config(_round(dataset, round_name), prefilled=prefilled), instance)
+        config = _config(_round(dataset, round_name), prefilled=prefilled, audit=audit)
+        outcome = run_fill(dataset, round_name, config, instance)
         if outcome.success:
             passed_over = shards_passed_over(instance, round_name)
             prepared.failures += [f"shard {shard} has no tasks: {reason}" for shard, reason in passed_over.items()]
@@ -149,12 +160,14 @@ def _with_demo_images(dataset: Dataset, *, chosen_settings: bool) -> Dataset:
     return open_dataset(dataset.home, DatasetConfig(source=str(folder), settings=settings))
 
 
-def _config(known: Round | None, *, prefilled: bool) -> "AnnotationTasksConfig":
-    """A round goes on as it began."""
+def _config(known: Round | None, *, prefilled: bool, audit: int | None) -> "AnnotationTasksConfig":
+    """A round goes on as it began; an audit keeps its size unless more images are asked for."""
     from sa_pipeline.assets.annotation_tasks import AnnotationTasksConfig
 
-    new = Stage.SEMI_AUTOMATIC if prefilled else Stage.ASSISTED_MANUAL
-    stage = new if prefilled or known is None else known.stage
+    new = Stage.SEMI_AUTOMATIC if prefilled else Stage.AUDIT if audit else Stage.ASSISTED_MANUAL
+    stage = new if prefilled or audit or known is None else known.stage
+    if stage is Stage.AUDIT:
+        return AnnotationTasksConfig(stage=stage.value, max_images=audit or (known and known.images) or None)
     return AnnotationTasksConfig(stage=stage.value, prefill=stage is not Stage.ASSISTED_MANUAL)
 
 

@@ -34,7 +34,8 @@ def dataset_of_options(
     known = open_dataset(home)
     settings = known.settings
     if preset_name is not None:
-        settings = preset(preset_name).model_copy(update={"studio": settings.studio, "rounds": settings.rounds})
+        kept = {"studio": settings.studio, "rounds": settings.rounds, "audit": settings.audit}
+        settings = preset(preset_name).model_copy(update=kept)
     if checkpoint is not None:
         settings = settings.model_copy(update={"checkpoint": checkpoint})
     if images_per_shard is not None:

@@ -16,7 +16,8 @@ EDGES = {
     "annotation_tasks": {"image_embeddings", "deduplicated_masks"},
     "human_masks": {"annotation_tasks"},
     "training_set": {"human_masks"},
-    "catalog": {"sa1b_export", "human_masks", "training_set"},
+    "mask_quality_audit": {"human_masks"},
+    "catalog": {"sa1b_export", "human_masks", "training_set", "mask_quality_audit"},
     "dataset_card": {"catalog", "sa1b_export"},
 }
 

@@ -9,7 +9,11 @@ from sa_pipeline.assets.common import fail_at_once, log_progress
 from sa_pipeline.assets.deduplicated_masks import deduplicated_masks
 from sa_pipeline.assets.image_embeddings import image_embeddings
 from sa_pipeline.assets.rounds import ROUND_FLOW, opened_studio
+from sa_pipeline.errors import StudioError
+from sa_pipeline.progress import Progress
 from sa_pipeline.resources import DatasetResource
+from sa_pipeline.studio.auditing import fill_audit
+from sa_pipeline.studio.database import Studio
 from sa_pipeline.studio.filling import FillReport, fill_queue
 from sa_pipeline.studio.models import Stage
 from sa_pipeline.studio.prefilling import automatic_masks
@@ -26,10 +30,17 @@ class AnnotationTasksConfig(dg.Config):
     stage: str = Field(default=Stage.ASSISTED_MANUAL.value, description=f"of the round (paper §4): {', '.join(Stage)}")
     shards: list[str] | None = Field(default=None, description="to take images from; null: all")
     image_ids: list[int] | None = Field(default=None, description="to take of them; null: all")
-    max_images: int | None = Field(default=None, ge=1, description="that the round has in the end; null: all")
-    annotators_per_image: int | None = Field(default=None, ge=1, description="null: the dataset's setting")
+    max_images: int | None = Field(
+        default=None, ge=1, description="that the round has in the end; null: all, or the setting of an audit"
+    )
+    annotators_per_image: int | None = Field(
+        default=None, ge=1, description="of an audit: on each shared image; null: the dataset's setting"
+    )
     pilot_tasks: int | None = Field(default=None, ge=0, description="of a new round; null: the dataset's setting")
-    prefill: bool = Field(default=False, description="tasks begin with the masks of deduplicated_masks (paper §4)")
+    prefill: bool = Field(
+        default=False,
+        description="begin with the masks of deduplicated_masks (paper §4), as audits always do",
+    )
 
 
 @dg.asset(
@@ -49,19 +60,37 @@ def annotation_tasks(
     """Fills a round's queue."""
     dataset = data.open()
     with opened_studio(dataset) as studio:
-        filled = fill_queue(
-            studio,
-            context.partition_key,
-            stage=parse_stage(config.stage),
-            shards=config.shards,
-            images=None if config.image_ids is None else set(config.image_ids),
-            max_images=config.max_images,
-            annotators_per_image=config.annotators_per_image,
-            pilot_tasks=config.pilot_tasks,
-            prefill=automatic_masks(dataset) if config.prefill else None,
-            progress=log_progress(context),
-        )
+        fill = _fill_audit if parse_stage(config.stage) is Stage.AUDIT else _fill
+        filled = fill(studio, context.partition_key, config, log_progress(context))
     return dg.MaterializeResult(metadata=_describe(filled))
+
+
+def _fill(studio: Studio, round_name: str, config: AnnotationTasksConfig, progress: Progress) -> FillReport:
+    return fill_queue(
+        studio,
+        round_name,
+        stage=parse_stage(config.stage),
+        shards=config.shards,
+        images=None if config.image_ids is None else set(config.image_ids),
+        max_images=config.max_images,
+        annotators_per_image=config.annotators_per_image,
+        pilot_tasks=config.pilot_tasks,
+        prefill=automatic_masks(studio.dataset) if config.prefill else None,
+        progress=progress,
+    )
+
+
+def _fill_audit(studio: Studio, round_name: str, config: AnnotationTasksConfig, progress: Progress) -> FillReport:
+    if config.shards is not None or config.image_ids is not None:
+        raise StudioError("shards and image_ids: an audit draws its images from the whole export; leave both out.")
+    return fill_audit(
+        studio,
+        round_name,
+        max_images=config.max_images,
+        annotators_of_shared=config.annotators_per_image,
+        pilot_tasks=config.pilot_tasks,
+        progress=progress,
+    )
 
 
 def _describe(filled: FillReport) -> dict[str, Any]:

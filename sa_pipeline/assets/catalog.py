@@ -7,6 +7,7 @@ import dagster as dg
 from PIL import Image
 
 from sa_pipeline.assets.human_masks import human_masks
+from sa_pipeline.assets.mask_quality_audit import mask_quality_audit
 from sa_pipeline.assets.sa1b_export import sa1b_export
 from sa_pipeline.assets.training_set import training_set
 from sa_pipeline.report.png import markdown_image
@@ -21,7 +22,7 @@ from sa_pipeline.run_history import (
 
 
 @dg.asset(
-    deps=[sa1b_export, human_masks, training_set],
+    deps=[sa1b_export, human_masks, training_set, mask_quality_audit],
     group_name="catalog",
     kinds={"duckdb"},
     description="Everything that is known of shards, images and masks, to be asked with SQL.",

@@ -1,13 +1,14 @@
 """The annotation card (paper, Appendix F.2): what the files say, what people say, and what nobody has said."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sa_pipeline.artifacts import AssetName
-from sa_pipeline.cards.document import Block, Document, Heading, Section, Text, number
+from sa_pipeline.cards.document import Block, Document, Heading, Section, Text, interval, number
 from sa_pipeline.cards.facts import Facts
 from sa_pipeline.cards.people_facts import PeopleFacts
 from sa_pipeline.cards.published import PAPER
 from sa_pipeline.cards.questions import ANSWERS_FILE, AnnotationAnswers
+from sa_pipeline.quality.audit import AuditFigures
 from sa_pipeline.settings import CardSettings
 
 TITLES: Mapping[str, str] = {
@@ -87,11 +88,18 @@ def _of_the_export(facts: Facts) -> dict[str, str]:
         "task.subjective": "where a point is ambiguous, the model gives up to three masks, of the whole, a part and a "
         f"subpart; of the exported masks there are {granularities}.",
         "quality.quality": f"masks are exported with {bounds}; their means are {number(masks.predicted_iou.mean)} and "
-        f"{number(masks.stability.mean)}. The catalogue tells of no audit by people.",
+        f"{number(masks.stability.mean)}. {_audited(facts.audits)}",
         "quality.responses": f"the export holds masks of the automatic stage only (paper §4, §5), made with {weights}.",
         "release.changes": "the same images, settings and weights give the same tars, byte for byte; croissant.json "
         "holds the SHA-256 of each.",
     }
+
+
+def _audited(audits: Sequence[AuditFigures]) -> str:
+    if not audits:
+        return "The catalogue tells of no audit by people."
+    said = (f"{item.round}: {interval(item.over_90)} of {item.pairs:,} pairs" for item in audits)
+    return f"In audits by people, masks with an IoU over 0.90 with the person's are, in {'; '.join(said)}."
 
 
 def _of_people(people: PeopleFacts) -> dict[str, str]:

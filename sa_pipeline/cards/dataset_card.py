@@ -1,5 +1,7 @@
 """The dataset card: what paper §5 and Appendix F.1 say of SA-1B, said of any dataset."""
 
+from collections.abc import Sequence
+
 import yaml
 
 from sa_pipeline.artifacts import AssetName
@@ -12,13 +14,14 @@ from sa_pipeline.cards.charts import (
     shape_chart,
     size_chart,
 )
-from sa_pipeline.cards.document import Block, Document, Listing, Section, Table, Text, number, table
+from sa_pipeline.cards.document import Block, Document, Listing, Section, Table, Text, interval, number, table
 from sa_pipeline.cards.facts import Facts
 from sa_pipeline.cards.image_facts import ImageFacts
 from sa_pipeline.cards.making import Making
 from sa_pipeline.cards.people_facts import PeopleFacts
 from sa_pipeline.cards.published import (
     PAPER,
+    PAPER_CONSISTENCY,
     PAPER_ROUNDS,
     SA1B_AUDIT,
     SA1B_IMAGES,
@@ -29,6 +32,7 @@ from sa_pipeline.cards.published import (
     SA1B_SOURCE_SIZE,
     SA1B_STABILITY,
 )
+from sa_pipeline.quality.audit import AuditFigures
 from sa_pipeline.settings import CardSettings
 
 
@@ -47,7 +51,13 @@ def dataset_card(facts: Facts, stated: CardSettings) -> Document:
         sections += [_beside_sa1b(facts), _images(facts.images)]
     if masks:
         sections += [_masks(facts), _scores(facts)]
-    sections += [_people(facts.people), _sources(facts.images, stated), _rejected(facts.images), _making(facts.making)]
+    sections += [
+        _audit(facts.audits),
+        _people(facts.people),
+        _sources(facts.images, stated),
+        _rejected(facts.images),
+        _making(facts.making),
+    ]
     return Document(
         title=stated.title or f"{masks:,} masks on {images:,} images",
         subtitle=f"Dataset card. The figures of SA-1B are from {PAPER}",
@@ -163,8 +173,52 @@ def _scores(facts: Facts) -> Section:
     )
 
 
+def _audit(audits: Sequence[AuditFigures]) -> Section:
+    title, remark = "Audit of the masks by people", Text(f"{SA1B_AUDIT} {PAPER_CONSISTENCY}", quiet=True)
+    if not audits:
+        none = (
+            "No exported mask has been held against a person's. The command sa-pipeline annotate --audit begins a "
+            "round for it."
+        )
+        return Section(title, (Text(none), remark))
+    header = ("round", "images", "pairs", "IoU over 0.90", "IoU over 0.75", "kept", "deleted", "missed", "two people")
+    rows = [
+        (
+            item.round,
+            f"{item.images:,}",
+            f"{item.pairs:,}",
+            interval(item.over_90),
+            interval(item.over_75),
+            f"{item.kept:,}",
+            f"{item.deleted:,}",
+            f"{item.added:,}",
+            f"{number(item.median_agreement)} ({item.agreements:,})" if item.agreements else "-",
+        )
+        for item in audits
+    ]
+    return Section(
+        title,
+        (
+            Text(
+                "People perfected the exported masks of images that were drawn by chance. A pair is an automatic mask "
+                "and what the first person made of it; in brackets is the confidence interval of the share, by "
+                "bootstrap over images. Kept are masks without any change, deleted ones are no pairs, and missed are "
+                "objects that people drew beside them."
+            ),
+            table(header, rows),
+            Text(
+                "Two people: the median IoU of what two made of the same automatic mask, each on their own, and the "
+                "number of such masks. They began with the same mask, so that they agree more than people who draw "
+                "from nothing.",
+                quiet=True,
+            ),
+            remark,
+        ),
+    )
+
+
 def _people(people: PeopleFacts) -> Section:
-    remark = Text(f"{PAPER_ROUNDS} {SA1B_AUDIT}", quiet=True)
+    remark = Text(PAPER_ROUNDS, quiet=True)
     if not people.count:
         none = (
             "The catalogue tells of none. Every mask of the export is as the automatic stage made it, which is true of "

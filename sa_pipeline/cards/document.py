@@ -10,6 +10,7 @@ from typing import ClassVar
 from matplotlib.figure import Figure
 from PIL import Image
 
+from sa_pipeline.quality.bootstrap import Interval
 from sa_pipeline.report.figures import to_image, to_svg
 
 
@@ -109,3 +110,9 @@ def number(value: float) -> str:
     if math.isnan(value):
         return "-"
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 100 else f"{value:.3g}"
+
+
+def interval(of: Interval) -> str:
+    """A share with its confidence interval, in percent; without one where there is none."""
+    value = "-" if math.isnan(of.value) else f"{of.value:.1%}"
+    return value if math.isnan(of.low) else f"{value} ({of.low:.1%} to {of.high:.1%})"

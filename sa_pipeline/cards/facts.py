@@ -10,6 +10,9 @@ from sa_pipeline.cards.people_facts import PeopleFacts, collect_people_facts
 from sa_pipeline.cards.shapes import ShapeSample, sample_shapes
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.progress import Progress
+from sa_pipeline.quality.audit import AuditFigures, audit_figures
+
+_AUDITS = "SELECT round FROM artifacts WHERE asset = 'mask_quality_audit' ORDER BY round"
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,7 @@ class Facts:
     people: PeopleFacts
     making: Making
     shapes: ShapeSample
+    audits: tuple[AuditFigures, ...]
 
 
 def collect_facts(dataset: Dataset, ask: Questions, progress: Progress | None = None) -> Facts:
@@ -35,4 +39,5 @@ def collect_facts(dataset: Dataset, ask: Questions, progress: Progress | None = 
         people=collect_people_facts(ask),
         making=collect_making(ask),
         shapes=sample_shapes(dataset, ask, progress=progress),
+        audits=tuple(audit_figures(dataset, name) for (name,) in ask.rows(_AUDITS)),
     )

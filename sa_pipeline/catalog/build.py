@@ -30,6 +30,7 @@ from sa_pipeline.schemas import (
     FILTERED_MASKS,
     HUMAN_MASK_EVENTS,
     HUMAN_MASKS,
+    MASK_QUALITY_AUDIT,
     RAW_IMAGES,
 )
 from sa_pipeline.storage import Storage
@@ -41,6 +42,7 @@ _LOADED: Mapping[FileAssetName, tuple[pa.Schema, frozenset[str]]] = {
     AssetName.DEDUPLICATED_MASKS: (DEDUPLICATED_MASKS, frozenset({"counts"})),
     RoundAssetName.HUMAN_MASKS: (HUMAN_MASKS, frozenset({"counts"})),
     RoundAssetName.HUMAN_MASK_EVENTS: (HUMAN_MASK_EVENTS, frozenset({"size", "counts"})),
+    RoundAssetName.MASK_QUALITY_AUDIT: (MASK_QUALITY_AUDIT, frozenset({"size", "counts", "human_counts"})),
 }
 """What is loaded of each file, and the columns that are left in it: pixels and run lengths."""
 

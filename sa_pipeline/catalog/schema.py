@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from sa_pipeline.schemas import CANDIDATE_MASKS, DEDUPLICATED_MASKS, HUMAN_MASK_EVENTS, HUMAN_MASKS, RAW_IMAGES
+from sa_pipeline.schemas import (
+    CANDIDATE_MASKS,
+    DEDUPLICATED_MASKS,
+    HUMAN_MASK_EVENTS,
+    HUMAN_MASKS,
+    MASK_QUALITY_AUDIT,
+    RAW_IMAGES,
+)
 
 
 class _Tables(NamedTuple):
@@ -82,6 +89,10 @@ TABLES = _Tables(
         FROM loaded_human_masks ORDER BY image_id, task_id, prominence, mask_id
         """,
         "CREATE TABLE human_mask_events AS SELECT * FROM loaded_human_mask_events ORDER BY task_id, version",
+        """
+        CREATE TABLE audited_masks AS
+        SELECT * FROM loaded_mask_quality_audit ORDER BY round, image_id, task_id, mask_id
+        """,
     ),
 )
 
@@ -205,6 +216,9 @@ _HUMAN_MASK_EVENTS = _described(HUMAN_MASK_EVENTS)
 for _name in ("size", "counts"):
     _HUMAN_MASKS.pop(_name)
     _HUMAN_MASK_EVENTS.pop(_name)
+_AUDITED_MASKS = _described(MASK_QUALITY_AUDIT)
+for _name in ("size", "counts", "human_counts"):
+    _AUDITED_MASKS.pop(_name)
 
 TABLE_MEANINGS: Mapping[str, str] = {
     "shards": "a shard and what is in it",
@@ -215,6 +229,7 @@ TABLE_MEANINGS: Mapping[str, str] = {
     "checkpoints": "weights that made masks",
     "human_masks": "a mask that people made or confirmed and a reviewer accepted, without its pixels",
     "human_mask_events": "a change of an object of an accepted task",
+    "audited_masks": "an exported mask that a person perfected or deleted in an audit",
     "runs": "a Dagster run",
     "artifacts": "a file of an asset, and what it was made from",
 }
@@ -246,6 +261,7 @@ COLUMN_COMMENTS: Mapping[str, Mapping[str, str]] = {
     },
     "human_masks": _HUMAN_MASKS | {"relative_size": "square root of the mask's share of the image (paper §5)"},
     "human_mask_events": _HUMAN_MASK_EVENTS,
+    "audited_masks": _AUDITED_MASKS,
     "verdicts": _SHARD
     | {
         "mask_id": "the candidate",

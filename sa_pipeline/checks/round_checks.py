@@ -8,6 +8,7 @@ from sa_pipeline.artifacts import RoundAssetName
 from sa_pipeline.assets.rounds import ANNOTATION_ROUNDS, opened_studio
 from sa_pipeline.checks.results import check_result
 from sa_pipeline.dataset import Dataset
+from sa_pipeline.quality.audit import masks_hold_to_people, pairs_are_of_the_snapshot
 from sa_pipeline.quality.human_masks import accepted_tasks_all_there as compare_with_accepted
 from sa_pipeline.quality.human_masks import human_mask_ids_unique, human_masks_decode
 from sa_pipeline.quality.outcome import CheckOutcome
@@ -25,12 +26,12 @@ def accepted_tasks_all_there(dataset: Dataset, round_name: str) -> CheckOutcome:
     return compare_with_accepted(dataset, round_name, accepted)
 
 
-def _check(asset: RoundAssetName, examine: Examine) -> dg.AssetChecksDefinition:
+def _check(asset: RoundAssetName, examine: Examine, *, blocking: bool = True) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=asset.value,
         name=examine.__name__,
         description=(examine.__doc__ or "").splitlines()[0],
-        blocking=True,
+        blocking=blocking,
         partitions_def=ANNOTATION_ROUNDS,
     )
     def checked(context: dg.AssetCheckExecutionContext, data: DatasetResource) -> dg.AssetCheckResult:
@@ -45,5 +46,7 @@ ROUND_CHECKS = [
     _check(RoundAssetName.HUMAN_MASKS, accepted_tasks_all_there),
     _check(RoundAssetName.TRAINING_SET, human_masks_all_there),
     _check(RoundAssetName.TRAINING_SET, held_out_never_trained_on),
+    _check(RoundAssetName.MASK_QUALITY_AUDIT, pairs_are_of_the_snapshot),
+    _check(RoundAssetName.MASK_QUALITY_AUDIT, masks_hold_to_people, blocking=False),
 ]
-"""All block: a check that fails stops what lies downstream in the same run."""
+"""A blocking check that fails stops what lies downstream in the same run."""

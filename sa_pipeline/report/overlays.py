@@ -75,7 +75,7 @@ def overlay_sheet(images: Iterable[tuple[ShardImage, Sequence[str]]], max_side: 
         pair = Image.fromarray(np.concatenate([pixels, draw_masks(pixels, counts)], axis=1))
         pair.thumbnail((2 * max_side, max_side))
         rows.append((f"{image.file_name}: {len(counts)} masks", pair))
-    return _stack(rows)
+    return stack(rows)
 
 
 def shard_overlays(dataset: Dataset, shard: str, max_images: int = 6) -> Image.Image:
@@ -96,7 +96,8 @@ def exported_counts(dataset: Dataset, shard: str, image_id: int) -> list[str]:
     return counts
 
 
-def _stack(rows: Sequence[tuple[str, Image.Image]]) -> Image.Image:
+def stack(rows: Sequence[tuple[str, Image.Image]]) -> Image.Image:
+    """Pictures one below the other, each under its caption."""
     width = max((picture.width for _, picture in rows), default=320)
     height = sum(picture.height + CAPTION_HEIGHT for _, picture in rows) or CAPTION_HEIGHT
     sheet = Image.new("RGB", (width, height), "white")

@@ -65,6 +65,8 @@ def fill_queue(
 ) -> FillReport:
     """Makes the tasks of a round (paper §4), for images that no round has yet, and the decoders that they need.
 
+    A round of the stage `audit` also takes images that other rounds have.
+
     Called again, after a crash or with more shards, it adds what is missing and nothing twice.
 
     Args:
@@ -142,7 +144,8 @@ def _fill(
     for image in chunk:
         own = {replica for name, replica in taken[image.image_id] if name == plan.round}
         missing = [replica for replica in range(plan.replicas) if replica not in own]
-        if taken[image.image_id] and not own:
+        # An audit looks at the export as it is, also at images that people have worked on.
+        if taken[image.image_id] and not own and plan.stage is not Stage.AUDIT:
             counts["in_other_round"] += 1
         elif not missing:
             counts["in_round"] += 1

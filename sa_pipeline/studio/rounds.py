@@ -16,11 +16,12 @@ OPEN = "open"
 
 @dataclass(frozen=True)
 class Round:
-    """A round and how many of its tasks stand where."""
+    """A round, its number of images, and how many of its tasks stand where."""
 
     name: str
     stage: Stage
     pilot_tasks: int
+    images: int
     tasks: dict[TaskState, int]
 
 
@@ -96,4 +97,5 @@ def find_round(connection: sa.Connection, name: str) -> Round | None:
         return None
     counted = sa.select(tasks.c.state, sa.func.count()).where(tasks.c.round == name).group_by(tasks.c.state)
     states = {TaskState(state): count for state, count in connection.execute(counted)}
-    return Round(name, Stage(row.stage), row.pilot_tasks, states)
+    images = sa.select(sa.func.count(tasks.c.image_id.distinct())).where(tasks.c.round == name)
+    return Round(name, Stage(row.stage), row.pilot_tasks, connection.scalar(images) or 0, states)
