@@ -41,6 +41,8 @@ class RoundAssetName(enum.StrEnum):
     HUMAN_MASK_EVENTS = "human_mask_events"
     TRAINING_SET = "training_set"
     MASK_QUALITY_AUDIT = "mask_quality_audit"
+    OBJECT_DETECTOR = "object_detector"
+    PREFILLED_MASKS = "prefilled_masks"
 
 
 FileAssetName = AssetName | RoundAssetName
@@ -94,6 +96,8 @@ def artifact_name(asset: FileAssetName, partition: str) -> str:
             return f"{asset}/{partition}.safetensors"
         case AssetName.SA1B_EXPORT:
             return f"{asset}/sa_{partition}.index.json"
+        case RoundAssetName.OBJECT_DETECTOR:
+            return f"{asset}/{partition}.json"
         case _:
             return f"{asset}/{partition}.parquet"
 
@@ -143,7 +147,7 @@ def read_header(storage: Storage, asset: FileAssetName, partition: str) -> Artif
                 case AssetName.IMAGE_EMBEDDINGS:
                     length = int.from_bytes(file.read(8), "little")
                     text = json.loads(file.read(length))["__metadata__"][HEADER_KEY]
-                case AssetName.SA1B_EXPORT:
+                case AssetName.SA1B_EXPORT | RoundAssetName.OBJECT_DETECTOR:
                     text = json.dumps(json.loads(file.read())["header"])
                 case _:
                     text = pq.read_metadata(file).metadata[HEADER_KEY.encode()]

@@ -112,7 +112,7 @@ def _read_config(path: Path) -> DatasetConfig:
 def _with_environment(config: DatasetConfig, environment: Mapping[str, str]) -> DatasetConfig:
     values = config.model_dump()
     if name := environment.get("SA_PIPELINE_PRESET"):
-        kept = config.settings.model_dump(include={"checkpoint", "studio", "rounds", "audit"})
+        kept = config.settings.model_dump(include={"checkpoint", "studio", "rounds", "audit", "detector"})
         values["settings"] = preset(name).model_dump() | kept
     if source := environment.get("SA_PIPELINE_SOURCE"):
         values["source"] = source

@@ -320,6 +320,67 @@ class AuditSettings(_Settings):
     )
 
 
+class DetectorSettings(_Settings):
+    """The box detector of the semi-automatic stage: Faster R-CNN with the one class 'object' (paper §4).
+
+    The paper gives no recipe. The defaults are ours, for a CPU (docs/semi-automatic.md).
+    """
+
+    backbone: Literal["small", "mobilenet_v3_large", "resnet50"] = Field(
+        default="small", description="small is ours and trains on a CPU; the others are torchvision's, with a pyramid"
+    )
+    backbone_weights: str | None = Field(
+        default=None,
+        description="file with torchvision's own weights of the backbone, not for small; None: chance, from the seed",
+    )
+    input_size: int = Field(default=320, ge=64, description="px, shorter side of the input")
+    max_input_size: int = Field(default=512, ge=64, description="px, longer side of the input at most")
+    jitter: tuple[float, float] = Field(
+        default=(0.75, 1.25), description="range of the factor on the input's size in training"
+    )
+    steps: int = Field(default=2000, ge=1, description="gradient steps in all")
+    images: int = Field(default=2, ge=1, description="a step")
+    optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="sgd has a momentum of 0.9")
+    learning_rate: float = Field(default=1e-3, gt=0.0, description="after warm-up; falls to zero along a cosine")
+    warmup_steps: int = Field(default=100, ge=1, description="at most a quarter of all steps")
+    weight_decay: float = Field(default=0.05, ge=0.0, description="of all weights that are more than a vector")
+    max_gradient_norm: float = Field(default=1.0, gt=0.0, description="the gradient is clipped to it")
+    min_mask_share: float = Field(
+        default=0.0005, ge=0.0, lt=1.0, description="of the image's area; smaller masks are not looked for"
+    )
+    max_boxes: int = Field(default=100, ge=1, le=500, description="found on one image at most, the best ones")
+    box_nms_thresh: float = Field(
+        default=0.7, gt=0.0, le=1.0, description="box IoU above which the lower-ranked is a duplicate"
+    )
+    seed: int = Field(default=0, ge=0, description="of first weights, images and samples")
+    save_seconds: float = Field(default=60.0, ge=0.0, description="between two saves; without effect on the result")
+
+    @model_validator(mode="after")
+    def _ranges(self) -> "DetectorSettings":
+        if not 0.0 < self.jitter[0] <= self.jitter[1] <= 4.0:
+            raise ValueError(f"jitter must be two rising numbers above 0 and up to 4, got {list(self.jitter)}")
+        if self.max_input_size < self.input_size:
+            raise ValueError(f"max_input_size ({self.max_input_size}) must not be below input_size ({self.input_size})")
+        if self.backbone == "small" and self.backbone_weights is not None:
+            raise ValueError("backbone_weights: there are none for the backbone small, which starts from chance")
+        return self
+
+
+class PrefillSettings(_Settings):
+    """Which of the masks that SAM gives for the detector's boxes are shown pre-filled (paper §4, "confident masks").
+
+    Near-duplicates and masks of nearly the whole image are told by `masks`, as in the automatic stage.
+    """
+
+    min_box_score: float = Field(default=0.1, ge=0.0, le=1.0, description="of the detector; boxes below are not asked")
+    pred_iou_thresh: float = Field(
+        default=0.88, ge=0.0, le=1.0, description="masks at or below are dropped; 0 keeps all"
+    )
+    stability_score_thresh: float = Field(
+        default=0.95, ge=0.0, le=1.0, description="masks below are dropped; 0 keeps all"
+    )
+
+
 class CardSettings(_Settings):
     """What only the owner of a dataset can say of it; its cards repeat it, and no file of a shard depends on it."""
 
@@ -348,6 +409,8 @@ class PipelineSettings(_Settings):
     studio: StudioSettings = StudioSettings()
     rounds: RoundsSettings = RoundsSettings()
     audit: AuditSettings = AuditSettings()
+    detector: DetectorSettings = DetectorSettings()
+    prefill: PrefillSettings = PrefillSettings()
     arithmetic: Arithmetic = Field(
         default=Arithmetic.FLOAT32, description="how sums are done; reference, where no bit may differ"
     )
@@ -385,7 +448,8 @@ PRESETS: Mapping[str, PipelineSettings] = {
             max_image_cover=0.95,
             min_area=1,
             drop_small_masks=True,
-        )
+        ),
+        prefill=PrefillSettings(pred_iou_thresh=0.28, stability_score_thresh=0.45),
     ),
 }
 

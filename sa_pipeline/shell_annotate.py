@@ -155,7 +155,12 @@ def _with_demo_images(dataset: Dataset, *, chosen_settings: bool) -> Dataset:
     if not chosen_settings:
         fast = preset("fast")
         settings = fast.model_copy(
-            update={"studio": settings.studio, "rounds": settings.rounds, "checkpoint": settings.checkpoint}
+            update={
+                "studio": settings.studio,
+                "rounds": settings.rounds,
+                "detector": settings.detector,
+                "checkpoint": settings.checkpoint,
+            }
         )
     return open_dataset(dataset.home, DatasetConfig(source=str(folder), settings=settings))
 

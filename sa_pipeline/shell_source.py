@@ -34,7 +34,12 @@ def dataset_of_options(
     known = open_dataset(home)
     settings = known.settings
     if preset_name is not None:
-        kept = {"studio": settings.studio, "rounds": settings.rounds, "audit": settings.audit}
+        kept = {
+            "studio": settings.studio,
+            "rounds": settings.rounds,
+            "audit": settings.audit,
+            "detector": settings.detector,
+        }
         settings = preset(preset_name).model_copy(update=kept)
     if checkpoint is not None:
         settings = settings.model_copy(update={"checkpoint": checkpoint})

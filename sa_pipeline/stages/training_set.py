@@ -21,8 +21,8 @@ from sa_pipeline.dataset import Dataset
 from sa_pipeline.errors import ArtifactError
 from sa_pipeline.progress import Progress, SilentProgress
 from sa_pipeline.schemas import TRAINING_SET, Split
+from sa_pipeline.stages.held_out_images import HeldOutImages
 from sa_pipeline.stages.result import StageResult, make_unless_fresh
-from sa_pipeline.training.held_out import is_held_out
 
 AUDIT = "audit"
 """Stage of rounds whose masks judge the model instead of teaching it (paper §5, "Mask quality")."""
@@ -41,13 +41,13 @@ def make_training_set(dataset: Dataset, round_name: str, progress: Progress | No
     shards = _shards(dataset, round_name)
 
     def make(header: ArtifactHeader) -> None:
-        held_out = _HeldOut(dataset)
+        held_out = HeldOutImages(dataset)
         seen: set[tuple[str, int]] = set()
         with writing_table(dataset.storage, TRAINING_SET, header) as writer:
             writer.counts.update(dict.fromkeys(("masks", "images", *_split_counts()), 0))
             groups = iterate_row_groups(dataset.storage, RoundAssetName.HUMAN_MASKS, round_name, columns=_COLUMNS)
             for group in (progress or SilentProgress()).track(groups, description=f"training_set {round_name}"):
-                rows = group.append_column("split", pa.array(held_out.splits(group), pa.string()))
+                rows = group.append_column("split", pa.array(_splits(group, held_out), pa.string()))
                 writer.write(rows.select(TRAINING_SET.names))
                 writer.counts.update(_count(rows, seen))
 
@@ -57,33 +57,9 @@ def make_training_set(dataset: Dataset, round_name: str, progress: Progress | No
 _COLUMNS = [name for name in TRAINING_SET.names if name != "split"]
 
 
-class _HeldOut:
-    """Says of masks whether their image is held out; keeps what it knows of one shard after another."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
-        self._share = dataset.settings.rounds.held_out_share
-        self._by_shard: dict[str, dict[int, str]] = {}
-
-    def splits(self, masks: pa.Table) -> list[Split]:
-        places = zip(masks["shard"].to_pylist(), masks["image_id"].to_pylist(), strict=True)
-        return [
-            Split.HELD_OUT if is_held_out(self._digest(shard, image_id), self._share) else Split.TRAIN
-            for shard, image_id in places
-        ]
-
-    def _digest(self, shard: str, image_id: int) -> str:
-        if shard not in self._by_shard:
-            columns = ["image_id", "sha256"]
-            rows = read_table(self._dataset.storage, AssetName.RAW_IMAGES, shard, columns=columns)
-            self._by_shard[shard] = dict(zip(*(rows[name].to_pylist() for name in columns), strict=True))
-        try:
-            return self._by_shard[shard][image_id]
-        except KeyError:
-            raise ArtifactError(
-                f"Image {image_id} has masks of people but is no longer in raw_images of shard {shard}; materialize "
-                "that shard again with the settings of before."
-            ) from None
+def _splits(masks: pa.Table, held_out: HeldOutImages) -> list[Split]:
+    places = zip(masks["shard"].to_pylist(), masks["image_id"].to_pylist(), strict=True)
+    return [Split.HELD_OUT if held_out.holds(shard, image_id) else Split.TRAIN for shard, image_id in places]
 
 
 def _refuse_audit(dataset: Dataset, round_name: str) -> None:

@@ -12,7 +12,7 @@ _BLOCK = re.compile(r"image_encoder\.blocks\.(\d+)\.")
 _FIRST_LAYER = ("image_encoder.patch_embed.", "image_encoder.pos_embed")
 
 
-def parameter_groups(sam: nn.Module, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(model: nn.Module, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
     """Groups for the optimizer.
 
     Vectors, such as biases and normalisations, are not decayed. With layer-wise decay (Appendix A, "Training
@@ -20,14 +20,14 @@ def parameter_groups(sam: nn.Module, weight_decay: float, layer_decay: float) ->
     encoder and mask decoder layer D + 1; layer i learns at `layer_decay ** (D + 1 - i)` of the rate.
 
     Args:
-        sam: The model.
+        model: A `Sam`, or any other, which has no blocks.
         weight_decay: Of everything that is more than a vector.
         layer_decay: In (0, 1]; 1 for the same rate everywhere. Without effect on an encoder without blocks.
     """
-    depth = len(getattr(sam.image_encoder, "blocks", ()))
+    depth = len(getattr(getattr(model, "image_encoder", None), "blocks", ()))
     groups: dict[tuple[int, float], dict[str, Any]] = {}
     for decayed in (True, False):
-        for name, parameter in sam.named_parameters():
+        for name, parameter in model.named_parameters():
             if not parameter.requires_grad or (parameter.ndim > 1) != decayed:
                 continue
             layer = _layer_of(name, depth) if layer_decay != 1.0 else depth + 1
