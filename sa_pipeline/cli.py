@@ -143,15 +143,16 @@ def card(
     home: HomeOption = None,
     output: Annotated[str | None, typer.Option(help="Folder or URL; default: cards/ in the dataset's storage.")] = None,
 ) -> None:
-    """Writes the dataset card, the annotation card and Croissant metadata.
+    """Writes the dataset card, the annotation card, the page of the rounds and Croissant metadata.
 
     Example: sa-pipeline card --home masks
     """
-    from sa_pipeline.cards.write import write_cards
+    from sa_pipeline.cards.write import write_cards, write_rounds_page
 
     written = write_cards(open_dataset(home), output, TerminalProgress())
+    rounds = write_rounds_page(open_dataset(home), output)
     console.print(f"{written.masks} masks on {written.images} images; the shapes of {written.sampled} were measured.")
-    for path in written.files.values():
+    for path in (*written.files.values(), *rounds.values()):
         console.print(f"  {escape(path)}", soft_wrap=True, highlight=False)
 
 

@@ -13,6 +13,7 @@ from sa_pipeline.assets.human_masks import human_masks
 from sa_pipeline.assets.image_embeddings import image_embeddings
 from sa_pipeline.assets.mask_quality_audit import mask_quality_audit
 from sa_pipeline.assets.raw_images import raw_images
+from sa_pipeline.assets.round_report import round_report
 from sa_pipeline.assets.sa1b_export import sa1b_export
 from sa_pipeline.assets.training_set import training_set
 from sa_pipeline.automation import (
@@ -41,6 +42,7 @@ FLOW = (
     human_masks,
     training_set,
     mask_quality_audit,
+    round_report,
     catalog,
     dataset_card,
 )

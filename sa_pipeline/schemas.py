@@ -199,3 +199,51 @@ HUMAN_MASK_EVENTS = pa.schema(
         _column("counts", pa.string(), "COCO compressed run lengths after it; null for nothing painted", nullable=True),
     ]
 )
+
+ROUND_FIGURES = pa.schema(
+    [
+        _column("round", pa.string(), "annotation round"),
+        _column("stage", pa.string(), "of the round; null without an accepted mask", nullable=True),
+        _column("begun", _TIME, "when its first task was accepted; null without an accepted mask", nullable=True),
+        _column("tasks", pa.int64(), "accepted: one person's work on an image each"),
+        _column("images", pa.int64(), "different images of these"),
+        _column("annotators", pa.int64(), "people who made one of the masks"),
+        _column("manual", pa.int64(), "masks that people made themselves"),
+        _column("prefilled", pa.int64(), "masks that were shown first, and kept or mended"),
+        _column("imported", pa.int64(), "masks from elsewhere"),
+        _column(
+            "seconds_per_mask", pa.float64(), "mean over manual masks, idle and hidden time left out", nullable=True
+        ),
+        _column("median_seconds_per_mask", pa.float64(), "the median of the same", nullable=True),
+        _column("clicks_per_mask", pa.float64(), "mean over manual masks, those taken back included", nullable=True),
+        _column("strokes_per_mask", pa.float64(), "of brush and eraser, the same", nullable=True),
+        _column("manual_per_task", pa.float64(), "manual masks of an image and person", nullable=True),
+        _column("prefilled_per_task", pa.float64(), "pre-filled masks of the same", nullable=True),
+        _column(
+            "automatic_per_image", pa.float64(), "masks of the automatic stage on the round's images", nullable=True
+        ),
+        _column("shown", pa.int64(), "masks that tasks began with"),
+        _column("kept", pa.int64(), "of these, without any change"),
+        _column("mended", pa.int64(), "of these, with some"),
+        _column("deleted", pa.int64(), "of these"),
+        _column("clicked_masks", pa.int64(), "manual masks that took at least one click"),
+        _column(
+            "iou_by_clicks",
+            pa.list_(pa.field("item", pa.float64(), nullable=False)),
+            "mean IoU of the mask after the 1st, 2nd ... 9th click with the accepted one, over the clicked masks; one "
+            "with fewer clicks counts with its last",
+        ),
+        _column("shared_images", pa.int64(), "on which several people have masks"),
+        _column(
+            "agreement", pa.float64(), "mean over their masks of the best IoU with a mask of another", nullable=True
+        ),
+        _column(
+            "detector_recall",
+            pa.float64(),
+            "share of people's boxes on held-out images that the round's detector finds at an IoU of 0.5",
+            nullable=True,
+        ),
+        _column("detector_average_recall", pa.float64(), "the mean over IoUs of 0.5 to 0.95", nullable=True),
+        _column("inputs", pa.string(), "digest of the files that what needs pixels was read from"),
+    ]
+)

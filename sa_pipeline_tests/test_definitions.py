@@ -17,7 +17,8 @@ EDGES = {
     "human_masks": {"annotation_tasks"},
     "training_set": {"human_masks"},
     "mask_quality_audit": {"human_masks"},
-    "catalog": {"sa1b_export", "human_masks", "training_set", "mask_quality_audit"},
+    "round_report": {"human_masks", "mask_quality_audit"},
+    "catalog": {"sa1b_export", "human_masks", "training_set", "mask_quality_audit", "round_report"},
     "dataset_card": {"catalog", "sa1b_export"},
 }
 

@@ -14,7 +14,7 @@ from sa_pipeline.cards.charts import (
     shape_chart,
     size_chart,
 )
-from sa_pipeline.cards.document import Block, Document, Listing, Section, Table, Text, interval, number, table
+from sa_pipeline.cards.document import Block, Document, Link, Listing, Section, Table, Text, interval, number, table
 from sa_pipeline.cards.facts import Facts
 from sa_pipeline.cards.image_facts import ImageFacts
 from sa_pipeline.cards.making import Making
@@ -32,6 +32,7 @@ from sa_pipeline.cards.published import (
     SA1B_SOURCE_SIZE,
     SA1B_STABILITY,
 )
+from sa_pipeline.cards.rounds_page import ROUNDS_PAGE
 from sa_pipeline.quality.audit import AuditFigures
 from sa_pipeline.settings import CardSettings
 
@@ -249,6 +250,7 @@ def _people(people: PeopleFacts) -> Section:
             ),
             table(("round", "stage", "images", "masks", "an image", "s a mask", "clicks a mask", "people"), rounds),
             Text("Seconds and clicks are means over the masks made by hand; idle time is left out."),
+            Link("Curves over all rounds, beside the paper's", f"{ROUNDS_PAGE}.html"),
             remark,
             *_labels(people),
         ),

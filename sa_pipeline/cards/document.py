@@ -33,6 +33,15 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A paragraph that leads to a file beside the card."""
+
+    kind: ClassVar[str] = "link"
+    text: str
+    target: str
+
+
+@dataclass(frozen=True)
 class Table:
     """Rows under a header; cells are plain text."""
 
@@ -69,7 +78,7 @@ class Chart:
         return to_svg(self.figure)
 
 
-Block = Heading | Text | Table | Listing | Chart
+Block = Heading | Text | Link | Table | Listing | Chart
 
 
 @dataclass(frozen=True)

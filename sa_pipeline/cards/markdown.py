@@ -2,7 +2,7 @@
 
 import re
 
-from sa_pipeline.cards.document import Block, Chart, Document, Heading, Listing, Table, Text
+from sa_pipeline.cards.document import Block, Chart, Document, Heading, Link, Listing, Table, Text
 
 # Characters that would become markup; a line break would end a table's row.
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|#~])")
@@ -35,6 +35,8 @@ def _block(block: Block, pictures: str) -> str:
             return f"### {escaped(text)}"
         case Text(text=text):
             return escaped(text)
+        case Link(text=text, target=target):
+            return f"[{escaped(text)}]({target})"
         case Table():
             return _table(block)
         case Listing(text=text):

@@ -1,6 +1,6 @@
 """Writing the cards of a dataset: HTML, Markdown with its pictures, and Croissant metadata."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,16 @@ from sa_pipeline.cards.asking import asking
 from sa_pipeline.cards.charts import overview
 from sa_pipeline.cards.croissant import TarFile, croissant
 from sa_pipeline.cards.dataset_card import dataset_card
+from sa_pipeline.cards.document import Document
 from sa_pipeline.cards.facts import collect_facts
 from sa_pipeline.cards.markdown import to_markdown
 from sa_pipeline.cards.questions import read_answers
+from sa_pipeline.cards.rounds_page import ROUNDS_PAGE, rounds_page
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.progress import Progress
 from sa_pipeline.report.html import render
 from sa_pipeline.report.png import png_bytes
+from sa_pipeline.round_figures.collect import read_round_report
 from sa_pipeline.storage import Storage
 
 CARDS_FOLDER = "cards"
@@ -71,20 +74,47 @@ def write_cards(dataset: Dataset, output: str | Path | None = None, progress: Pr
     }
     files: dict[str, bytes] = {}
     for name, card in cards.items():
-        files |= {f"{PICTURES}/{chart.name}.png": png_bytes(chart.picture) for chart in card.charts}
-        files[f"{name}.md"] = to_markdown(card, PICTURES).encode()
-        files[f"{name}.html"] = render("card.html.j2", card=card)
+        files |= _files(name, card)
     files[CROISSANT_FILE] = croissant(facts, stated, list(_tars(dataset, facts.making.shards, output is None)))
-    storage, folder = (dataset.storage, f"{CARDS_FOLDER}/") if output is None else (Storage(output), "")
-    for name, data in files.items():
-        storage.write_bytes(folder + name, data)
     return WrittenCards(
-        files={name: storage.url_of(folder + name) for name in files if "/" not in name},
+        files=_publish(dataset, output, files),
         images=facts.images.count,
         masks=facts.masks.count,
         sampled=len(facts.shapes.concavities),
         overview=overview(cards["dataset_card"].charts),
     )
+
+
+def write_rounds_page(dataset: Dataset, output: str | Path | None = None) -> dict[str, str]:
+    """Writes the page of the annotation rounds beside the cards, from the figures that `round_report` holds.
+
+    Args:
+        dataset: The dataset.
+        output: As `write_cards` takes it.
+
+    Returns:
+        Path or URL of each file by its name, pictures left out.
+
+    Raises:
+        ArtifactError: The table of figures is damaged.
+        StorageError: A file cannot be written.
+    """
+    return _publish(dataset, output, _files(ROUNDS_PAGE, rounds_page(read_round_report(dataset.storage))))
+
+
+def _files(name: str, card: Document) -> dict[str, bytes]:
+    """A card in both forms, the pictures of the Markdown first."""
+    files = {f"{PICTURES}/{chart.name}.png": png_bytes(chart.picture) for chart in card.charts}
+    files[f"{name}.md"] = to_markdown(card, PICTURES).encode()
+    files[f"{name}.html"] = render("card.html.j2", card=card)
+    return files
+
+
+def _publish(dataset: Dataset, output: str | Path | None, files: Mapping[str, bytes]) -> dict[str, str]:
+    storage, folder = (dataset.storage, f"{CARDS_FOLDER}/") if output is None else (Storage(output), "")
+    for name, data in files.items():
+        storage.write_bytes(folder + name, data)
+    return {name: storage.url_of(folder + name) for name in files if "/" not in name}
 
 
 def _tars(dataset: Dataset, shards: Sequence[str], relative: bool) -> Iterator[TarFile]:

@@ -1,5 +1,6 @@
 """Building the catalogue: files in, one DuckDB file out, published by rename."""
 
+import dataclasses
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,6 +25,7 @@ from sa_pipeline.dataset import CATALOG_FILE, Dataset
 from sa_pipeline.errors import ArtifactError
 from sa_pipeline.images.ledger import list_shards
 from sa_pipeline.progress import Progress, SilentProgress
+from sa_pipeline.round_figures.collect import read_round_report
 from sa_pipeline.schemas import (
     CANDIDATE_MASKS,
     DEDUPLICATED_MASKS,
@@ -32,6 +34,7 @@ from sa_pipeline.schemas import (
     HUMAN_MASKS,
     MASK_QUALITY_AUDIT,
     RAW_IMAGES,
+    ROUND_FIGURES,
 )
 from sa_pipeline.storage import Storage
 
@@ -74,6 +77,7 @@ def build_catalog(dataset: Dataset, runs: pa.Table | None = None, progress: Prog
         with duckdb.connect(str(path)) as connection:
             _create(connection)
             _load(connection, dataset, progress or SilentProgress())
+            _load_rounds(connection, dataset.storage)
             if runs is not None and runs.num_rows:
                 connection.register("given_runs", runs)
                 connection.execute("INSERT INTO runs BY NAME SELECT * FROM given_runs")
@@ -156,6 +160,17 @@ def _insert_rows(connection: duckdb.DuckDBPyConnection, storage: Storage, header
     connection.register("rows_of_file", rows)
     connection.execute(f"INSERT INTO loaded_{asset} SELECT * FROM rows_of_file")  # noqa: S608
     connection.unregister("rows_of_file")
+
+
+def _load_rounds(connection: duckdb.DuckDBPyConnection, storage: Storage) -> None:
+    try:
+        found = read_round_report(storage)
+    except ArtifactError:
+        found = []  # round_report makes it anew; the catalogue tells of what can be read
+    rows = pa.Table.from_pylist([dataclasses.asdict(figures) for figures in found], schema=ROUND_FIGURES)
+    connection.register("given_rounds", rows)
+    connection.execute("CREATE TABLE rounds AS SELECT * EXCLUDE (inputs) FROM given_rounds")
+    connection.unregister("given_rounds")
 
 
 def _comment(connection: duckdb.DuckDBPyConnection) -> None:

@@ -10,6 +10,7 @@ from sa_pipeline.schemas import (
     HUMAN_MASKS,
     MASK_QUALITY_AUDIT,
     RAW_IMAGES,
+    ROUND_FIGURES,
 )
 
 
@@ -216,6 +217,8 @@ _HUMAN_MASK_EVENTS = _described(HUMAN_MASK_EVENTS)
 for _name in ("size", "counts"):
     _HUMAN_MASKS.pop(_name)
     _HUMAN_MASK_EVENTS.pop(_name)
+_ROUNDS = _described(ROUND_FIGURES)
+_ROUNDS.pop("inputs")
 _AUDITED_MASKS = _described(MASK_QUALITY_AUDIT)
 for _name in ("size", "counts", "human_counts"):
     _AUDITED_MASKS.pop(_name)
@@ -230,6 +233,7 @@ TABLE_MEANINGS: Mapping[str, str] = {
     "human_masks": "a mask that people made or confirmed and a reviewer accepted, without its pixels",
     "human_mask_events": "a change of an object of an accepted task",
     "audited_masks": "an exported mask that a person perfected or deleted in an audit",
+    "rounds": "an annotation round, and how it went",
     "runs": "a Dagster run",
     "artifacts": "a file of an asset, and what it was made from",
 }
@@ -262,6 +266,7 @@ COLUMN_COMMENTS: Mapping[str, Mapping[str, str]] = {
     "human_masks": _HUMAN_MASKS | {"relative_size": "square root of the mask's share of the image (paper §5)"},
     "human_mask_events": _HUMAN_MASK_EVENTS,
     "audited_masks": _AUDITED_MASKS,
+    "rounds": _ROUNDS,
     "verdicts": _SHARD
     | {
         "mask_id": "the candidate",

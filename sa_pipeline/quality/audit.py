@@ -83,12 +83,6 @@ def audit_figures(dataset: Dataset, round_name: str) -> AuditFigures:
     )
 
 
-def list_audits(dataset: Dataset) -> list[str]:
-    """Rounds of which `mask_quality_audit` lies there, sorted."""
-    names = dataset.storage.list(RoundAssetName.MASK_QUALITY_AUDIT, ".parquet")
-    return [name.rsplit("/", 1)[-1].removesuffix(".parquet") for name in names]
-
-
 def pairs_are_of_the_snapshot(dataset: Dataset, round_name: str) -> CheckOutcome:
     """Every person's mask of a pair is one of the round's, once, with the run lengths that it has there.
 
