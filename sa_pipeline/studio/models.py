@@ -353,6 +353,7 @@ class Feedback(_Answer):
 
     sent_back: list[TaskSummary]
     pins: list[Pin]
+    waiting: int = Field(description="pictures of the person's that wait for review")
     accepted_today: int
 
 

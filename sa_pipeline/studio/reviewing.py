@@ -129,19 +129,22 @@ def resolve_pin(studio: Studio, person: Person, pin_id: int) -> Pin:
 
 
 def feedback(studio: Studio, pictures: Pictures, person: Person) -> Feedback:
-    """What came back to a person: tasks to mend, remarks that are not settled, and how much was accepted today."""
+    """What came back to a person: tasks to mend, remarks that are not settled, and how much waits or was accepted."""
     mine = tasks.c.annotator_id == person.annotator_id
     accepted = sa.select(sa.func.count()).where(
         mine, tasks.c.state == TaskState.ACCEPTED.value, tasks.c.reviewed_at >= start_of_day(studio.clock())
     )
+    finished = sa.select(sa.func.count()).where(mine, tasks.c.state == TaskState.FINISHED.value)
     open_remarks = PINS.where(mine, pins.c.resolved_at.is_(None))
     with studio.read() as connection:
         sent_back = connection.execute(TASKS.where(mine, tasks.c.state == TaskState.SENT_BACK.value)).all()
         remarks = connection.execute(open_remarks.order_by(pins.c.pin_id)).all()
+        waiting = connection.scalar(finished) or 0
         accepted_today = connection.scalar(accepted) or 0
     return Feedback(
         sent_back=[summary(row, pictures) for row in sent_back],
         pins=[pin(row) for row in remarks],
+        waiting=waiting,
         accepted_today=accepted_today,
     )
 

@@ -29,6 +29,7 @@ export const testids = {
   feedback: 'feedback',
   feedbackTask: 'feedback-task',
   feedbackOpen: 'feedback-open',
+  waiting: 'waiting-for-review',
   pinResolve: 'pin-resolve',
   unsentWork: 'unsent-work',
   unsentOpen: 'unsent-open',

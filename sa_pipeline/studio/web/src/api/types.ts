@@ -267,6 +267,8 @@ export interface Progress {
 export interface Feedback {
   sent_back: TaskSummary[];
   pins: Pin[];
+  /** pictures of the person's that wait for review */
+  waiting: number;
   accepted_today: number;
 }
 

@@ -11,7 +11,10 @@ export interface Surroundings {
   toggleHelp(): void;
   toggleGuidelines(): void;
   askSkip(): void;
+  askSendBack(): void;
   finish(): void;
+  accept(): void;
+  leave(): void;
 }
 
 export function run(command: Command, workspace: Workspace, around: Surroundings): void {
@@ -69,6 +72,9 @@ const actions: Record<Command, Action> = {
   guidelines: (_, around) => around.toggleGuidelines(),
   skip: (_, around) => around.askSkip(),
   finish: (_, around) => around.finish(),
+  accept: (_, around) => around.accept(),
+  'send-back': (_, around) => around.askSendBack(),
+  leave: (_, around) => around.leave(),
   help: (_, around) => around.toggleHelp(),
 };
 

@@ -166,20 +166,20 @@ describe('keys', () => {
     ...modifiers,
   });
 
-  it('each belong to one command', () => {
-    const keys = SHORTCUTS.flatMap((shortcut) => shortcut.keys);
+  it.each(['annotate', 'review'] as const)('each belong to one command (%s)', (mode) => {
+    const keys = SHORTCUTS.filter((shortcut) => (shortcut.mode ?? mode) === mode).flatMap((shortcut) => shortcut.keys);
     expect(new Set(keys).size).toBe(keys.length);
     expect(new Set(SHORTCUTS.map((shortcut) => shortcut.command)).size).toBe(SHORTCUTS.length);
   });
 
   it('are found with their modifiers, whatever the case', () => {
-    expect(commandOf(press('Z', { ctrlKey: true, shiftKey: true }), false)).toBe('redo');
-    expect(commandOf(press('z', { metaKey: true }), false)).toBe('undo');
-    expect(commandOf(press('B'), false)).toBe('tool-brush');
-    expect(commandOf(press('?', { shiftKey: true }), false)).toBe('help');
-    expect(commandOf(press('Tab', { shiftKey: true }), false)).toBe('previous-prefilled');
-    expect(commandOf(press('c', { ctrlKey: true }), false)).toBeNull();
-    expect(commandOf(press('i'), false)).toBeNull();
-    expect(commandOf(press('i'), true)).toBe('tool-pin');
+    expect(commandOf(press('Z', { ctrlKey: true, shiftKey: true }), 'annotate')).toBe('redo');
+    expect(commandOf(press('z', { metaKey: true }), 'annotate')).toBe('undo');
+    expect(commandOf(press('B'), 'annotate')).toBe('tool-brush');
+    expect(commandOf(press('?', { shiftKey: true }), 'annotate')).toBe('help');
+    expect(commandOf(press('Tab', { shiftKey: true }), 'annotate')).toBe('previous-prefilled');
+    expect(commandOf(press('c', { ctrlKey: true }), 'annotate')).toBeNull();
+    expect(commandOf(press('i'), 'annotate')).toBeNull();
+    expect(commandOf(press('i'), 'review')).toBe('tool-pin');
   });
 });

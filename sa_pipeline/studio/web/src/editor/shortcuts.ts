@@ -45,9 +45,15 @@ export type Command =
   | 'unclear'
   | 'skip'
   | 'finish'
+  | 'accept'
+  | 'send-back'
+  | 'leave'
   | 'help';
 
 export type Section = 'SAM' | 'Pixels' | 'Object' | 'Objects' | 'View' | 'Picture';
+
+/** A task is made or mended by its annotator, or looked at by a reviewer. */
+export type Mode = 'annotate' | 'review';
 
 export interface Shortcut {
   readonly command: Command;
@@ -55,8 +61,8 @@ export interface Shortcut {
   readonly says: string;
   /** `Ctrl+Shift+Z`; the first is the one that is shown. Ctrl stands for Cmd, too. */
   readonly keys: readonly string[];
-  /** In review only. */
-  readonly review?: true;
+  /** In this one only. */
+  readonly mode?: Mode;
 }
 
 export const SHORTCUTS: readonly Shortcut[] = [
@@ -99,20 +105,25 @@ export const SHORTCUTS: readonly Shortcut[] = [
   { command: 'zoom-in', section: 'View', says: 'Zoom in (or wheel)', keys: ['+', '='] },
   { command: 'zoom-out', section: 'View', says: 'Zoom out (or wheel)', keys: ['-'] },
   { command: 'zoom-object', section: 'View', says: 'Zoom to the object', keys: ['Y'] },
-  { command: 'tool-pin', section: 'Picture', says: 'Pin a remark', keys: ['I'], review: true },
+  { command: 'tool-pin', section: 'Picture', says: 'Pin a remark', keys: ['I'], mode: 'review' },
   { command: 'guidelines', section: 'Picture', says: 'Guidelines', keys: ['G'] },
   { command: 'unclear', section: 'Picture', says: 'This is unclear: ask the team', keys: ['U'] },
-  { command: 'skip', section: 'Picture', says: 'Skip the picture', keys: ['S'] },
-  { command: 'finish', section: 'Picture', says: 'Finish the picture', keys: ['Ctrl+Enter'] },
+  { command: 'skip', section: 'Picture', says: 'Skip the picture', keys: ['S'], mode: 'annotate' },
+  { command: 'finish', section: 'Picture', says: 'Finish the picture', keys: ['Ctrl+Enter'], mode: 'annotate' },
+  { command: 'accept', section: 'Picture', says: 'Accept the picture', keys: ['Ctrl+Enter'], mode: 'review' },
+  { command: 'send-back', section: 'Picture', says: 'Send the picture back', keys: ['Ctrl+Backspace'], mode: 'review' },
+  { command: 'leave', section: 'Picture', says: 'Leave the picture; what is done stays', keys: ['Q'] },
   { command: 'help', section: 'Picture', says: 'This sheet', keys: ['?'] },
 ];
 
 /** What holds for the mouse, for the sheet. */
-export const GESTURES: readonly { section: Section; says: string; keys: readonly string[] }[] = [
+const GESTURES: readonly Omit<Shortcut, 'command'>[] = [
+  { section: 'Pixels', says: 'Close the polygon', keys: ['Enter', 'double click'] },
+  { section: 'Objects', says: 'Mark several objects, on the picture (A) or in the list', keys: ['Shift+click'] },
   { section: 'View', says: 'Move the picture', keys: ['Space+drag', 'middle button'] },
 ];
 
-const byKey = new Map(SHORTCUTS.flatMap((shortcut) => shortcut.keys.map((key) => [key, shortcut] as const)));
+const byKey: Readonly<Record<Mode, ReadonlyMap<string, Command>>> = { annotate: keysOf('annotate'), review: keysOf('review') };
 const byCommand = new Map(SHORTCUTS.map((shortcut) => [shortcut.command, shortcut] as const));
 
 export interface KeyPress {
@@ -123,10 +134,23 @@ export interface KeyPress {
   readonly shiftKey: boolean;
 }
 
+/** What the sheet shows: keys first, then gestures. */
+export function sheetOf(section: Section, mode: Mode): Omit<Shortcut, 'command'>[] {
+  return [...SHORTCUTS, ...GESTURES].filter((entry) => entry.section === section && holdsIn(entry, mode));
+}
+
 /** The command of a key press, or null. */
-export function commandOf(press: KeyPress, review: boolean): Command | null {
-  const shortcut = byKey.get(nameOf(press));
-  return shortcut === undefined || (shortcut.review === true && !review) ? null : shortcut.command;
+export function commandOf(press: KeyPress, mode: Mode): Command | null {
+  return byKey[mode].get(nameOf(press)) ?? null;
+}
+
+function keysOf(mode: Mode): Map<string, Command> {
+  const held = SHORTCUTS.filter((entry) => holdsIn(entry, mode));
+  return new Map(held.flatMap(({ keys, command }) => keys.map((key) => [key, command] as const)));
+}
+
+function holdsIn(entry: Pick<Shortcut, 'mode'>, mode: Mode): boolean {
+  return entry.mode === undefined || entry.mode === mode;
 }
 
 function nameOf(press: KeyPress): string {

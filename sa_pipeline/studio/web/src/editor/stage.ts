@@ -211,10 +211,10 @@ export class Stage {
     const { view } = this;
     const [left, top] = toPicture(view, [0, 0]);
     const [right, bottom] = toPicture(view, [this.#screen.width, this.#screen.height]);
-    const x0 = Math.max(0, Math.ceil(left));
-    const x1 = Math.min(this.picture.width, Math.floor(right));
-    const y0 = Math.max(0, Math.ceil(top));
-    const y1 = Math.min(this.picture.height, Math.floor(bottom));
+    const x0 = Math.max(0, Math.floor(left));
+    const x1 = Math.min(this.picture.width, Math.ceil(right));
+    const y0 = Math.max(0, Math.floor(top));
+    const y1 = Math.min(this.picture.height, Math.ceil(bottom));
     context.beginPath();
     for (let x = x0; x <= x1; x++) {
       const at = Math.round(x * view.scale + view.x) + 0.5;

@@ -6,6 +6,7 @@ export const editorTestids = {
   decoderMode: 'decoder-mode',
   saveStatus: 'save-status',
   leave: 'editor-leave',
+  today: 'editor-today',
   finish: 'editor-finish',
   skip: 'editor-skip',
   skipReason: 'skip-reason',

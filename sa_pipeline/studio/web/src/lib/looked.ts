@@ -1,6 +1,7 @@
+import { area, fromRle } from '../rle';
 import type { BrowsedMask, ObjectState, TaskDetail } from '../api/types';
 
-/** A task's objects as masks to look at; what only the server knows of them (area, box, tools) is left out. */
+/** A task's objects as masks to look at; what only the server knows of them (box, tools) is left out. */
 export function looked(detail: TaskDetail): BrowsedMask[] {
   return detail.objects.filter((object) => object.mask !== null).map((object) => maskOf(object, detail));
 }
@@ -12,7 +13,7 @@ function maskOf(object: ObjectState, detail: TaskDetail): BrowsedMask {
     object_id: object.object_id,
     mask: object.mask!,
     bbox: [0, 0, 0, 0],
-    area: 0,
+    area: area(fromRle(object.mask!)),
     label: object.label || null,
     kind: object.kind,
     predicted_iou: object.prompts.predicted_iou,
