@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import httpx
 import numpy as np
@@ -20,7 +20,7 @@ from sa_pipeline.masks.rle import counts_to_mask
 from sa_pipeline.studio.page import STATIC
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page, Response
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response
 
 PATIENCE_SECONDS = 60.0
 _SERVE = (
@@ -101,7 +101,8 @@ class Person:
     Attributes:
         page: What they see.
         acknowledged: Ids of the events that the server said it has.
-        errors: Exceptions of the page's program.
+        errors: Exceptions of the page's program, and what it logs as an error; answers that the browser notes as failed
+            are not among them, since a test may cut the network.
     """
 
     def __init__(self, browser: "Browser", url: str, token: str) -> None:
@@ -117,8 +118,14 @@ class Person:
         """Another tab."""
         page = self.context.new_page()
         page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", self._logged)
         page.on("response", self._answered)
         return page
+
+    def go_to(self, address: str) -> None:
+        """Opens one of the page's own addresses, such as `#/reviews`."""
+        self.page.goto("about:blank")
+        self.page.goto(f"{self._url}/{address}")
 
     def open_task(self, task: str = "next", page: "Page | None" = None) -> None:
         """Goes to a task, and waits until it can be worked on."""
@@ -152,6 +159,12 @@ class Person:
         self.page.mouse.move(to_x, to_y, steps=3)
         self.page.mouse.up()
 
+    def click(self, at: tuple[int, int], button: Literal["left", "right"] = "left") -> None:
+        """Clicks a px of the image, and waits for SAM's answer."""
+        x, y = self.page.evaluate("([x, y]) => window.studio.toScreen(x, y)", at)
+        self.page.mouse.click(x, y, button=button)
+        self.wait_ready()
+
     def objects(self) -> dict[str, dict]:
         """What the editor holds, by object id."""
         return {state["object_id"]: state for state in self.page.evaluate("window.studio.objects()")}
@@ -163,6 +176,10 @@ class Person:
     def wait_saved(self) -> None:
         """Waits until the page says that all is on the server."""
         wait_until(lambda: self.save_state()["state"] == "saved", "everything to be saved")
+
+    def _logged(self, message: "ConsoleMessage") -> None:
+        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+            self.errors.append(message.text)
 
     def _answered(self, response: "Response") -> None:
         if response.request.method == "POST" and response.url.endswith("/events") and response.status == 200:
