@@ -34,13 +34,13 @@ from sa_pipeline.artifacts import AssetName, read_header
 from sa_pipeline.assets.common import IMAGE_SHARDS
 from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset, save_config
 from sa_pipeline.images.ledger import append_new_images, list_shards, read_ledger
+from sa_pipeline.promotion import ref_in_use
 from sa_pipeline.provenance import Freshness, shard_freshness
 from sa_pipeline.quality.embeddings import embeddings_complete_and_finite
 from sa_pipeline.quality.export import counts_reconcile, records_valid
 from sa_pipeline.quality.images import images_readable
 from sa_pipeline.quality.masks import candidates_all_judged, scores_within_bounds
 from sa_pipeline.runs import ensure_dagster_home, worker_pid
-from sa_pipeline.sam.registry import checkpoint_ref
 from sa_pipeline.settings import preset
 
 LOOK_EVERY_SECONDS = 2.0
@@ -247,7 +247,7 @@ def _examine(dataset: Dataset) -> None:
     parts = dataset.home / AssetName.CANDIDATE_MASKS / "parts"
     leftovers += [path for path in parts.rglob("*") if path.is_file()]
     _demand(not leftovers, f"half-written files are left: {leftovers}")
-    checkpoint = checkpoint_ref(dataset.settings.checkpoint)
+    checkpoint = ref_in_use(dataset)
     shards = list_shards(dataset.storage)
     images = masks = rejected = candidates = 0
     for shard in shards:

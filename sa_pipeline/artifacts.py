@@ -43,6 +43,7 @@ class RoundAssetName(enum.StrEnum):
     MASK_QUALITY_AUDIT = "mask_quality_audit"
     OBJECT_DETECTOR = "object_detector"
     PREFILLED_MASKS = "prefilled_masks"
+    SAM_CHECKPOINT = "sam_checkpoint"
 
 
 FileAssetName = AssetName | RoundAssetName
@@ -96,7 +97,7 @@ def artifact_name(asset: FileAssetName, partition: str) -> str:
             return f"{asset}/{partition}.safetensors"
         case AssetName.SA1B_EXPORT:
             return f"{asset}/sa_{partition}.index.json"
-        case RoundAssetName.OBJECT_DETECTOR:
+        case RoundAssetName.OBJECT_DETECTOR | RoundAssetName.SAM_CHECKPOINT:
             return f"{asset}/{partition}.json"
         case _:
             return f"{asset}/{partition}.parquet"
@@ -147,7 +148,7 @@ def read_header(storage: Storage, asset: FileAssetName, partition: str) -> Artif
                 case AssetName.IMAGE_EMBEDDINGS:
                     length = int.from_bytes(file.read(8), "little")
                     text = json.loads(file.read(length))["__metadata__"][HEADER_KEY]
-                case AssetName.SA1B_EXPORT | RoundAssetName.OBJECT_DETECTOR:
+                case AssetName.SA1B_EXPORT | RoundAssetName.OBJECT_DETECTOR | RoundAssetName.SAM_CHECKPOINT:
                     text = json.dumps(json.loads(file.read())["header"])
                 case _:
                     text = pq.read_metadata(file).metadata[HEADER_KEY.encode()]
@@ -250,7 +251,7 @@ def read_table(
 
     Args:
         storage: Where the file lies.
-        asset: Any asset but `image_embeddings` and `sa1b_export`.
+        asset: Any asset whose file is a table.
         partition: The shard or round.
         columns: Read only these.
         image_id: Read only the rows of this image.

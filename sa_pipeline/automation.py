@@ -70,6 +70,18 @@ round_audit = dg.define_asset_job(
     description="Snapshots the accepted work of an audit round, and holds the automatic masks against it.",
 )
 
+retrain_round = dg.define_asset_job(
+    "retrain_round",
+    selection=dg.AssetSelection.assets(
+        RoundAssetName.HUMAN_MASKS.value,
+        RoundAssetName.TRAINING_SET.value,
+        RoundAssetName.SAM_CHECKPOINT.value,
+        "promoted_checkpoint",
+    ),
+    executor_def=dg.in_process_executor,
+    description="From a round's accepted masks to weights in use: snapshot, training set, retraining, promotion.",
+)
+
 SHARD_JOBS = [shard_masks.name, shard_embeddings.name, "__ASSET_JOB"]
 """Jobs that make shards: our own, and the one by which Dagster runs assets that are picked in the UI."""
 

@@ -21,6 +21,7 @@ from sa_pipeline.shell_annotate import annotate
 from sa_pipeline.shell_annotations import annotations_app
 from sa_pipeline.shell_annotators import annotators_app
 from sa_pipeline.shell_options import INTERRUPTED, CheckpointOption, HomeOption, Preset, PresetOption
+from sa_pipeline.shell_rounds import rounds_app
 from sa_pipeline.shell_source import dataset_of_options
 from sa_pipeline.shell_tables import rows_table
 
@@ -34,6 +35,7 @@ checkpoints_app = typer.Typer(help="List, add and download model checkpoints.", 
 app.add_typer(checkpoints_app, name="checkpoints")
 app.add_typer(annotators_app, name="annotators")
 app.add_typer(annotations_app, name="annotations")
+app.add_typer(rounds_app, name="rounds")
 app.command()(annotate)
 console = Console()
 

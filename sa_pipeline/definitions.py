@@ -12,9 +12,11 @@ from sa_pipeline.assets.filtered_masks import filtered_masks
 from sa_pipeline.assets.human_masks import human_masks
 from sa_pipeline.assets.image_embeddings import image_embeddings
 from sa_pipeline.assets.mask_quality_audit import mask_quality_audit
+from sa_pipeline.assets.promoted_checkpoint import promoted_checkpoint
 from sa_pipeline.assets.raw_images import raw_images
 from sa_pipeline.assets.round_report import round_report
 from sa_pipeline.assets.sa1b_export import sa1b_export
+from sa_pipeline.assets.sam_checkpoint import sam_checkpoint
 from sa_pipeline.assets.training_set import training_set
 from sa_pipeline.automation import (
     catalog_after_shards,
@@ -22,6 +24,7 @@ from sa_pipeline.automation import (
     new_images,
     nightly_backfill,
     refresh_catalog,
+    retrain_round,
     round_audit,
     round_masks,
     shard_embeddings,
@@ -41,6 +44,8 @@ FLOW = (
     annotation_tasks,
     human_masks,
     training_set,
+    sam_checkpoint,
+    promoted_checkpoint,
     mask_quality_audit,
     round_report,
     catalog,
@@ -51,7 +56,7 @@ FLOW = (
 defs = dg.Definitions(
     assets=[current_checkpoint, *FLOW],
     asset_checks=[*SHARD_CHECKS, *ROUND_CHECKS],
-    jobs=[shard_masks, shard_embeddings, fill_round, round_masks, round_audit, refresh_catalog],
+    jobs=[shard_masks, shard_embeddings, fill_round, round_masks, retrain_round, round_audit, refresh_catalog],
     sensors=[new_images, catalog_after_shards],
     schedules=[nightly_backfill],
     resources={"data": DatasetResource()},

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sa_pipeline.artifacts import CheckpointRef
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.errors import SaPipelineError
+from sa_pipeline.promotion import checkpoint_in_use
 from sa_pipeline.sam.registry import checkpoint_names, checkpoint_ref
 
 PACKAGES = ("sa-pipeline", "dagster", "torch", "torchvision", "segment-anything", "duckdb", "pyarrow", "pydantic")
@@ -31,7 +32,11 @@ def examine(dataset: Dataset) -> Iterator[Finding]:
     for package in PACKAGES:
         yield _version(package)
     yield _device()
-    used = dataset.settings.checkpoint
+    try:
+        used = checkpoint_in_use(dataset)
+    except SaPipelineError as error:
+        yield Finding("checkpoint in use", False, str(error))
+        used = dataset.settings.checkpoint
     yield _checkpoint(used, needed=True)
     for name in checkpoint_names():
         if name != used:

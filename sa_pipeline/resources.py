@@ -1,4 +1,4 @@
-"""What assets are handed: the dataset and the model that its settings name."""
+"""What assets are handed: the dataset and the model in use."""
 
 import functools
 
@@ -7,7 +7,8 @@ import dagster as dg
 from sa_pipeline.allocator import keep_freed_memory
 from sa_pipeline.artifacts import CheckpointRef
 from sa_pipeline.dataset import Dataset, open_dataset
-from sa_pipeline.sam.registry import LoadedModel, checkpoint_ref, load_model
+from sa_pipeline.promotion import checkpoint_in_use, ref_in_use
+from sa_pipeline.sam.registry import LoadedModel, load_model
 
 
 class DatasetResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -21,12 +22,12 @@ class DatasetResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return open_dataset(self.home)
 
     def checkpoint(self) -> CheckpointRef:
-        """The weights that the dataset's settings name."""
-        return checkpoint_ref(self.open().settings.checkpoint)
+        """The weights in use: those promoted last, else those that the dataset's settings name."""
+        return ref_in_use(self.open())
 
     def model(self) -> LoadedModel:
         """The model, loaded once per process and checkpoint."""
-        return _model(self.open().settings.checkpoint, self.checkpoint().digest)
+        return _model(checkpoint_in_use(self.open()), self.checkpoint().digest)
 
 
 @functools.lru_cache(maxsize=1)

@@ -12,11 +12,14 @@ from sqlalchemy.exc import OperationalError
 
 from sa_pipeline.assets.annotation_tasks import PASSED_OVER, AnnotationTasksConfig
 from sa_pipeline.assets.common import IMAGE_SHARDS, STOPPED
+from sa_pipeline.assets.current_checkpoint import observation
 from sa_pipeline.assets.rounds import ANNOTATION_ROUNDS, opened_studio
+from sa_pipeline.checkpoint_history import Promotion
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.definitions import defs
 from sa_pipeline.errors import StorageError
 from sa_pipeline.processes import is_running
+from sa_pipeline.promotion import promote, return_to_start
 from sa_pipeline.resources import DatasetResource
 from sa_pipeline.studio.models import Stage
 from sa_pipeline.studio.rounds import read_round, require_round_name
@@ -135,12 +138,50 @@ def run_round(dataset: Dataset, round_name: str, instance: dg.DagsterInstance) -
     Raises:
         StudioError: There is no such round.
     """
+    job = "round_audit" if _known_round(dataset, round_name, instance) is Stage.AUDIT else "round_masks"
+    return _run(dataset, job, instance, partition_key=round_name)
+
+
+def _known_round(dataset: Dataset, round_name: str, instance: dg.DagsterInstance) -> Stage:
+    """The stage of a round, which becomes a partition if it is none yet."""
     # Asked first, so that a slip of the keyboard does not become a partition.
     with opened_studio(dataset) as studio, studio.read() as connection:
         stage = read_round(connection, round_name).stage
     instance.add_dynamic_partitions(str(ANNOTATION_ROUNDS.name), [round_name])
-    job = "round_audit" if stage is Stage.AUDIT else "round_masks"
-    return _run(dataset, job, instance, partition_key=round_name)
+    return stage
+
+
+def run_retraining(dataset: Dataset, round_name: str, instance: dg.DagsterInstance) -> RunOutcome:
+    """Runs the job `retrain_round` for one annotation round in this process.
+
+    Raises:
+        StudioError: There is no such round.
+        KeyboardInterrupt: The run was stopped; a later one goes on with training where it stopped.
+    """
+    _known_round(dataset, round_name, instance)
+    return _run(dataset, "retrain_round", instance, partition_key=round_name)
+
+
+def put_into_use(
+    dataset: Dataset, round_name: str | None, instance: dg.DagsterInstance, *, even_if_worse: bool = False
+) -> Promotion:
+    """Promotes a round's weights, or goes back to the settings' checkpoint, and lets Dagster know.
+
+    Args:
+        dataset: The dataset.
+        round_name: Any round with weights; None: back to the checkpoint that the settings name.
+        instance: Which is told, so that it shows embeddings and masks as stale.
+        even_if_worse: Also against what the evaluation says.
+
+    Raises:
+        CheckpointError: There are no such weights, or they are worse than those before.
+    """
+    if round_name is None:
+        change = return_to_start(dataset)
+    else:
+        change = promote(dataset, round_name, even_if_worse=even_if_worse)
+    instance.report_runless_asset_event(observation(change.checkpoint))
+    return change
 
 
 def run_catalog(dataset: Dataset, instance: dg.DagsterInstance) -> RunOutcome:

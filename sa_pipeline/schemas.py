@@ -150,6 +150,8 @@ TRAINING_SET = pa.schema(
     ]
 )
 
+TRAINED_MASKS = pa.schema([TRAINING_SET.field(name) for name in ("mask_id", "round", "split")])
+
 MASK_QUALITY_AUDIT = pa.schema(
     [
         _column("mask_id", pa.int64(), "the automatic mask"),

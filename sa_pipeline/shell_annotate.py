@@ -16,8 +16,8 @@ from sa_pipeline.demo import copy_demo_images
 from sa_pipeline.errors import StudioError
 from sa_pipeline.images.ledger import append_new_images, list_shards
 from sa_pipeline.progress import Progress, TerminalProgress, watched_by
+from sa_pipeline.promotion import ref_in_use
 from sa_pipeline.provenance import Freshness, shard_freshness
-from sa_pipeline.sam.registry import checkpoint_ref
 from sa_pipeline.settings import preset
 from sa_pipeline.shell_options import INTERRUPTED, CheckpointOption, HomeOption, PresetOption
 from sa_pipeline.shell_source import dataset_of_options, require_images
@@ -117,7 +117,7 @@ def prepare_annotation(
     from sa_pipeline.runs import ensure_dagster_home, fail_abandoned_runs, run_embeddings, run_fill, shards_passed_over
 
     require_round_name(round_name)
-    checkpoint = checkpoint_ref(dataset.settings.checkpoint)
+    checkpoint = ref_in_use(dataset)
     source = None if dataset.config.source is None and list_shards(dataset.storage) else require_images(dataset)
     save_config(dataset)
     prepared = Prepared()

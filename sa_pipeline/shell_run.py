@@ -7,8 +7,8 @@ from sa_pipeline.artifacts import AssetName, export_tar_name, read_header
 from sa_pipeline.dataset import Dataset, save_config
 from sa_pipeline.images.ledger import append_new_images, list_shards
 from sa_pipeline.progress import Progress, watched_by
+from sa_pipeline.promotion import ref_in_use
 from sa_pipeline.provenance import Freshness, shard_freshness
-from sa_pipeline.sam.registry import checkpoint_ref
 from sa_pipeline.shell_source import require_images
 
 
@@ -43,7 +43,7 @@ def run_dataset(dataset: Dataset, progress: Progress) -> RunSummary:
     from sa_pipeline.runs import ensure_dagster_home, fail_abandoned_runs, run_catalog, run_shard
 
     started = time.monotonic()
-    checkpoint = checkpoint_ref(dataset.settings.checkpoint)
+    checkpoint = ref_in_use(dataset)
     source = require_images(dataset)
     save_config(dataset)
     with ensure_dagster_home(dataset) as instance, watched_by(progress):

@@ -16,9 +16,19 @@ EDGES = {
     "annotation_tasks": {"image_embeddings", "deduplicated_masks"},
     "human_masks": {"annotation_tasks"},
     "training_set": {"human_masks"},
+    "sam_checkpoint": {"training_set"},
+    "promoted_checkpoint": {"sam_checkpoint"},
     "mask_quality_audit": {"human_masks"},
     "round_report": {"human_masks", "mask_quality_audit"},
-    "catalog": {"sa1b_export", "human_masks", "training_set", "mask_quality_audit", "round_report"},
+    "catalog": {
+        "sa1b_export",
+        "human_masks",
+        "training_set",
+        "sam_checkpoint",
+        "promoted_checkpoint",
+        "mask_quality_audit",
+        "round_report",
+    },
     "dataset_card": {"catalog", "sa1b_export"},
 }
 

@@ -8,8 +8,10 @@ from PIL import Image
 
 from sa_pipeline.assets.human_masks import human_masks
 from sa_pipeline.assets.mask_quality_audit import mask_quality_audit
+from sa_pipeline.assets.promoted_checkpoint import promoted_checkpoint
 from sa_pipeline.assets.round_report import round_report
 from sa_pipeline.assets.sa1b_export import sa1b_export
+from sa_pipeline.assets.sam_checkpoint import sam_checkpoint
 from sa_pipeline.assets.training_set import training_set
 from sa_pipeline.report.png import markdown_image
 from sa_pipeline.resources import DatasetResource
@@ -23,7 +25,15 @@ from sa_pipeline.run_history import (
 
 
 @dg.asset(
-    deps=[sa1b_export, human_masks, training_set, mask_quality_audit, round_report],
+    deps=[
+        sa1b_export,
+        human_masks,
+        training_set,
+        mask_quality_audit,
+        round_report,
+        sam_checkpoint,
+        promoted_checkpoint,
+    ],
     group_name="catalog",
     kinds={"duckdb"},
     description="Everything that is known of shards, images and masks, to be asked with SQL.",

@@ -20,6 +20,7 @@ from sa_pipeline.artifacts import (
     list_rounds,
     read_header,
 )
+from sa_pipeline.catalog.checkpoints import load_checkpoints
 from sa_pipeline.catalog.schema import COLUMN_COMMENTS, TABLE_MEANINGS, TABLES, VIEWS
 from sa_pipeline.dataset import CATALOG_FILE, Dataset
 from sa_pipeline.errors import ArtifactError
@@ -77,6 +78,7 @@ def build_catalog(dataset: Dataset, runs: pa.Table | None = None, progress: Prog
         with duckdb.connect(str(path)) as connection:
             _create(connection)
             _load(connection, dataset, progress or SilentProgress())
+            load_checkpoints(connection, dataset)
             _load_rounds(connection, dataset.storage)
             if runs is not None and runs.num_rows:
                 connection.register("given_runs", runs)

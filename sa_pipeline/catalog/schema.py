@@ -36,6 +36,16 @@ TABLES = _Tables(
             ended TIMESTAMPTZ
         )
         """,
+        """
+        CREATE TABLE checkpoint_rounds (
+            checkpoint_digest VARCHAR, round VARCHAR, architecture VARCHAR, parent VARCHAR, parent_digest VARCHAR,
+            not_worse BOOLEAN, promoted BOOLEAN, in_use BOOLEAN, images BIGINT, masks BIGINT, steps BIGINT,
+            seconds DOUBLE, held_out_images BIGINT, held_out_masks BIGINT, iou_1_click DOUBLE, iou_over_clicks DOUBLE,
+            iou_best_of_three DOUBLE, parent_iou_1_click DOUBLE, parent_iou_over_clicks DOUBLE,
+            parent_iou_best_of_three DOUBLE
+        )
+        """,
+        "CREATE TABLE training_masks (checkpoint_digest VARCHAR, round VARCHAR, mask_id BIGINT, split VARCHAR)",
     ),
     derived=(
         "CREATE TABLE images AS SELECT * FROM loaded_raw_images ORDER BY image_id",
@@ -230,6 +240,8 @@ TABLE_MEANINGS: Mapping[str, str] = {
     "candidates": "a proposal above the floors, without its pixels",
     "verdicts": "what became of a candidate",
     "checkpoints": "weights that made masks",
+    "checkpoint_rounds": "weights that a round made",
+    "training_masks": "a human mask that the weights of its round were trained on, or compared on",
     "human_masks": "a mask that people made or confirmed and a reviewer accepted, without its pixels",
     "human_mask_events": "a change of an object of an accepted task",
     "audited_masks": "an exported mask that a person perfected or deleted in an audit",
@@ -291,6 +303,34 @@ COLUMN_COMMENTS: Mapping[str, Mapping[str, str]] = {
         "digest": "SHA-256 of the weights' file",
         "shards": "shards that they were used on",
         "masks": "exported masks that they made",
+    },
+    "checkpoint_rounds": {
+        "checkpoint_digest": "SHA-256 of the weights' file",
+        "round": "annotation round that they were trained in",
+        "architecture": "tiny, vit_b, vit_l or vit_h",
+        "parent": "name of the weights that training started from",
+        "parent_digest": "SHA-256 of those",
+        "not_worse": "whether the evaluation let them be promoted",
+        "promoted": "whether they were ever put into use",
+        "in_use": "whether they are in use",
+        "images": "trained on",
+        "masks": "trained on",
+        "steps": "of training",
+        "seconds": "of the run that finished training",
+        "held_out_images": "that they were compared on",
+        "held_out_masks": "that were clicked on",
+        "iou_1_click": "mean IoU of the held-out masks after one simulated click",
+        "iou_over_clicks": "mean of that over 1, 2, 3, 5 and 9 clicks",
+        "iou_best_of_three": "mean IoU of the best of the first click's three masks",
+        "parent_iou_1_click": "the same of the weights that training started from",
+        "parent_iou_over_clicks": "the same of the weights that training started from",
+        "parent_iou_best_of_three": "the same of the weights that training started from",
+    },
+    "training_masks": {
+        "checkpoint_digest": "SHA-256 of the weights' file",
+        "round": "annotation round",
+        "mask_id": "the human mask",
+        "split": "train: they were trained on it; held_out: only compared on it",
     },
     "runs": {
         "run_id": "Dagster's id of the run",

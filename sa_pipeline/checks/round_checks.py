@@ -12,6 +12,7 @@ from sa_pipeline.quality.audit import masks_hold_to_people, pairs_are_of_the_sna
 from sa_pipeline.quality.human_masks import accepted_tasks_all_there as compare_with_accepted
 from sa_pipeline.quality.human_masks import human_mask_ids_unique, human_masks_decode
 from sa_pipeline.quality.outcome import CheckOutcome
+from sa_pipeline.quality.round_checkpoints import not_worse_than_parent
 from sa_pipeline.quality.training_sets import held_out_never_trained_on, human_masks_all_there
 from sa_pipeline.resources import DatasetResource
 from sa_pipeline.studio.snapshot import accepted_masks
@@ -46,6 +47,7 @@ ROUND_CHECKS = [
     _check(RoundAssetName.HUMAN_MASKS, accepted_tasks_all_there),
     _check(RoundAssetName.TRAINING_SET, human_masks_all_there),
     _check(RoundAssetName.TRAINING_SET, held_out_never_trained_on),
+    _check(RoundAssetName.SAM_CHECKPOINT, not_worse_than_parent),
     _check(RoundAssetName.MASK_QUALITY_AUDIT, pairs_are_of_the_snapshot),
     _check(RoundAssetName.MASK_QUALITY_AUDIT, masks_hold_to_people, blocking=False),
 ]

@@ -73,7 +73,7 @@ def evaluate_image(sam: Sam, image: AnnotatedImage, settings: EvaluationSettings
         The rows of the four tables of `evaluation.tables`.
     """
     segments = segments_asked_for(image, settings.min_segment_share)
-    chosen = _draw(segments, settings, seed)
+    chosen = draw_segments(segments, settings.max_segments_per_image, (settings.seed, seed))
     started = time.perf_counter()
     embedding = encode_image(sam, image.pixels)
     found = sam_proposals(image.pixels, sam, settings.masks, embedding)
@@ -122,16 +122,16 @@ def segments_asked_for(image: AnnotatedImage, min_share: float) -> list[Segment]
     ]
 
 
-def _header(ref: CheckpointRef, settings: EvaluationSettings, image: str) -> str:
-    return f"{VERSION} {ref.digest} {image} {settings.model_dump_json()}"
-
-
-def _draw(segments: Sequence[Segment], settings: EvaluationSettings, seed: int) -> list[Segment]:
-    count = settings.max_segments_per_image
+def draw_segments(segments: Sequence[Segment], count: int | None, seed: tuple[int, ...]) -> list[Segment]:
+    """At most `count` segments of an image, in their order, drawn by chance; None for all."""
     if count is None or len(segments) <= count:
         return list(segments)
-    rng = np.random.default_rng([settings.seed, seed])
+    rng = np.random.default_rng(seed)
     return [segments[i] for i in np.sort(rng.choice(len(segments), count, replace=False))]
+
+
+def _header(ref: CheckpointRef, settings: EvaluationSettings, image: str) -> str:
+    return f"{VERSION} {ref.digest} {image} {settings.model_dump_json()}"
 
 
 def _segment_rows(

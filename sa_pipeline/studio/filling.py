@@ -1,6 +1,5 @@
 """Filling the queue of a round with the images of shards whose embeddings exist."""
 
-import contextlib
 import functools
 import itertools
 from collections import Counter, defaultdict
@@ -14,7 +13,7 @@ from sa_pipeline.dataset import Dataset
 from sa_pipeline.errors import ArtifactError, CheckpointError, MissingFileError
 from sa_pipeline.images.ledger import list_shards
 from sa_pipeline.progress import Progress, SilentProgress
-from sa_pipeline.sam.registry import checkpoint_ref
+from sa_pipeline.promotion import find_weights, ref_in_use
 from sa_pipeline.studio.database import Studio
 from sa_pipeline.studio.decoder import ensure_decoder, has_decoder
 from sa_pipeline.studio.embedded_images import TaskImage, embedded_shard
@@ -95,6 +94,7 @@ def fill_queue(
     for shard in (progress or SilentProgress()).track(wanted, description=f"tasks of {round_name}", total=len(wanted)):
         try:
             embedded = embedded_shard(dataset, shard)
+            _require_in_use(dataset, shard, embedded.checkpoint)
             require_decoder(dataset, embedded.checkpoint)
             masks = prefill(shard) if prefill else {}
         except (ArtifactError, MissingFileError, CheckpointError) as error:
@@ -107,6 +107,16 @@ def fill_queue(
     return FillReport(counts, passed_over)
 
 
+def _require_in_use(dataset: Dataset, shard: str, made_by: CheckpointRef) -> None:
+    """People work with the weights in use: those that their masks up to now have made better (paper §4)."""
+    in_use = ref_in_use(dataset)
+    if in_use.digest != made_by.digest:
+        raise ArtifactError(
+            f"The embeddings were made by {made_by.name} (sha256 {made_by.digest[:16]}), and {in_use.name} (sha256 "
+            f"{in_use.digest[:16]}) is in use; materialize image_embeddings for {shard} again."
+        )
+
+
 def require_decoder(dataset: Dataset, made_by: CheckpointRef) -> None:
     """Sees that there is a decoder for the browser that belongs to the weights that made a shard's embeddings.
 
@@ -115,15 +125,14 @@ def require_decoder(dataset: Dataset, made_by: CheckpointRef) -> None:
     """
     if has_decoder(dataset, made_by.digest):
         return
-    for name in (dataset.settings.checkpoint, made_by.name):
-        with contextlib.suppress(CheckpointError):
-            if checkpoint_ref(name).digest == made_by.digest:
-                ensure_decoder(dataset, name)
-                return
-    raise CheckpointError(
-        f"The embeddings were made by {made_by.name} (sha256 {made_by.digest[:16]}), which is not on this machine; "
-        "add that checkpoint, or materialize image_embeddings again."
-    )
+    try:
+        name = find_weights(dataset, made_by)
+    except CheckpointError:
+        raise CheckpointError(
+            f"The embeddings were made by {made_by.name} (sha256 {made_by.digest[:16]}), which is not on this "
+            "machine; add that checkpoint, or materialize image_embeddings again."
+        ) from None
+    ensure_decoder(dataset, name)
 
 
 def _fill(

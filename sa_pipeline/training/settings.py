@@ -114,8 +114,8 @@ TRAINING_PRESETS: Mapping[str, TrainingSettings] = {
 }
 
 
-def training_preset(name: str, changes: Mapping[str, Any]) -> TrainingSettings:
-    """A preset with changes.
+def training_preset(name: str, changes: Mapping[str, Any], *, where: str = "train") -> TrainingSettings:
+    """A preset with changes, which stand in what is called `where`.
 
     Raises:
         SettingsError: No preset has that name, or a change has a wrong name or value.
@@ -125,4 +125,4 @@ def training_preset(name: str, changes: Mapping[str, Any]) -> TrainingSettings:
     try:
         return TrainingSettings.model_validate(TRAINING_PRESETS[name].model_dump() | dict(changes))
     except ValidationError as error:
-        raise SettingsError(describe_validation_error(error, name="train")) from None
+        raise SettingsError(describe_validation_error(error, name=where)) from None
