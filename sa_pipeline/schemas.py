@@ -239,6 +239,23 @@ ROUND_FIGURES = pa.schema(
         _column(
             "agreement", pa.float64(), "mean over their masks of the best IoU with a mask of another", nullable=True
         ),
+        _column("checkpoint_digest", pa.string(), "SHA-256 of the SAM weights that the round made", nullable=True),
+        _column("not_worse", pa.bool_(), "whether the evaluation let them be promoted", nullable=True),
+        _column("held_out_masks", pa.int64(), "that they were compared on", nullable=True),
+        _column(
+            "parent_iou_1_click",
+            pa.float64(),
+            "mean IoU of these after one simulated click, of the weights that training started from",
+            nullable=True,
+        ),
+        _column("iou_1_click", pa.float64(), "the same of the new weights", nullable=True),
+        _column(
+            "parent_iou_over_clicks",
+            pa.float64(),
+            "mean over 1, 2, 3, 5 and 9 clicks, of the weights that training started from",
+            nullable=True,
+        ),
+        _column("iou_over_clicks", pa.float64(), "the same of the new weights", nullable=True),
         _column(
             "detector_recall",
             pa.float64(),

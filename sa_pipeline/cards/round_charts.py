@@ -25,7 +25,7 @@ Rounds = Sequence[RoundFigures]
 def round_charts(rounds: Rounds) -> tuple[Chart, ...]:
     """All curves that the rounds have figures for; audits, which are no part of the engine's circle, are left out."""
     made = [figures for figures in rounds if figures.stage in {stage.stage for stage in STAGES}]
-    drawn = (_seconds, _masks, _effort, _iou_by_clicks, _prefilled, _agreement)
+    drawn = (_seconds, _masks, _effort, _iou_by_clicks, _prefilled, _agreement, _retrained)
     return tuple(chart for draw in drawn if (chart := draw(made)) is not None)
 
 
@@ -124,6 +124,23 @@ def _agreement(rounds: Rounds) -> Chart | None:
     return Chart("rounds_agreement", caption, figure)
 
 
+def _retrained(rounds: Rounds) -> Chart | None:
+    if not any(figures.iou_1_click is not None for figures in rounds):
+        return None
+    figure, axes = _axes(rounds, "IoU on held-out masks")
+    _line(axes, rounds, lambda of: of.iou_1_click, BAR_COLOUR, "1 click")
+    _line(axes, rounds, lambda of: of.parent_iou_1_click, PAPER_COLOUR, "before", style="_")
+    _line(axes, rounds, lambda of: of.iou_over_clicks, SECOND_COLOUR, "mean over clicks")
+    _line(axes, rounds, lambda of: of.detector_recall, THIRD_COLOUR, "recall of the detector", style="s:")
+    axes.set_ylim(0, 1)
+    _legend(figure)
+    caption = (
+        "Of the SAM weights that each round made, on images that are never trained on: mean IoU after one simulated "
+        "click, and over 1, 2, 3, 5 and 9; before: of the weights that training started from, after one."
+    )
+    return Chart("rounds_checkpoints", caption, figure)
+
+
 def _paper(axes: Axes, rounds: Rounds, pair: Callable[[PublishedStage], tuple[float, float]]) -> None:
     """The paper's first and last figure of a stage, at the first and the last round of that stage."""
     label: str | None = "paper, first and last round of a stage"
@@ -135,9 +152,17 @@ def _paper(axes: Axes, rounds: Rounds, pair: Callable[[PublishedStage], tuple[fl
             label = None
 
 
-def _line(axes: Axes, rounds: Rounds, value: Callable[[RoundFigures], float | None], colour: str, label: str) -> None:
-    values = [value(figures) for figures in rounds]
-    axes.plot(range(len(rounds)), [np.nan if of is None else of for of in values], "o-", color=colour, label=label)
+def _line(
+    axes: Axes,
+    rounds: Rounds,
+    value: Callable[[RoundFigures], float | None],
+    colour: str,
+    label: str,
+    style: str = "o-",
+) -> None:
+    values = np.array([value(figures) for figures in rounds], np.float64)
+    if not np.isnan(values).all():
+        axes.plot(range(len(rounds)), values, style, color=colour, label=label)
 
 
 def _axes(rounds: Rounds, y: str) -> tuple[Figure, Axes]:

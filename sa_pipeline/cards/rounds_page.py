@@ -88,13 +88,33 @@ def _help(rounds: Sequence[RoundFigures]) -> Section:
 
 
 def _models(rounds: Sequence[RoundFigures]) -> list[Section]:
-    trained = [of for of in rounds if of.detector_recall is not None]
-    if not trained:
-        return []
-    rows = [(of.round, _number(of.detector_recall), _number(of.detector_average_recall)) for of in trained]
-    remark = "Of people's boxes on held-out images, with as many boxes as the detector may give (100 by default)."
-    header = ("round", "recall of the detector at IoU 0.5", "average over IoU 0.5 to 0.95")
-    return [Section("Models", (table(header, rows), Text(remark, quiet=True)))]
+    blocks: list[Block] = []
+    retrained = [of for of in rounds if of.checkpoint_digest is not None]
+    if retrained:
+        header = ["round", "SHA-256 of the weights", "held-out masks", "IoU after 1 click", "over all clicks"]
+        rows = [
+            (
+                of.round,
+                str(of.checkpoint_digest),
+                f"{of.held_out_masks or 0:,}",
+                f"{_number(of.parent_iou_1_click)} to {_number(of.iou_1_click)}",
+                f"{_number(of.parent_iou_over_clicks)} to {_number(of.iou_over_clicks)}",
+                "yes" if of.not_worse else "no",
+            )
+            for of in retrained
+        ]
+        remark = (
+            "SAM retrained on the round's masks, from the weights that training started from to the new ones: mean IoU "
+            "of simulated clicks on people's masks of images that are never trained on."
+        )
+        blocks += [table([*header, "not worse"], rows), Text(remark, quiet=True)]
+    detected = [of for of in rounds if of.detector_recall is not None]
+    if detected:
+        found = [(of.round, _number(of.detector_recall), _number(of.detector_average_recall)) for of in detected]
+        remark = "Of people's boxes on held-out images, with as many boxes as the detector may give (100 by default)."
+        header = ["round", "recall of the box detector at IoU 0.5", "average over IoU 0.5 to 0.95"]
+        blocks += [table(header, found), Text(remark, quiet=True)]
+    return [Section("Models", tuple(blocks))] if blocks else []
 
 
 def _paper() -> Section:

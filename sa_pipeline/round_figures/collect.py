@@ -64,6 +64,13 @@ class RoundFigures(PixelFigures):
     manual_per_task: float | None
     prefilled_per_task: float | None
     automatic_per_image: float | None
+    checkpoint_digest: str | None
+    not_worse: bool | None
+    held_out_masks: int | None
+    parent_iou_1_click: float | None
+    iou_1_click: float | None
+    parent_iou_over_clicks: float | None
+    iou_over_clicks: float | None
     detector_recall: float | None
     detector_average_recall: float | None
 
