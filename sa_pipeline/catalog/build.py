@@ -21,6 +21,7 @@ from sa_pipeline.artifacts import (
     read_header,
 )
 from sa_pipeline.catalog.checkpoints import load_checkpoints
+from sa_pipeline.catalog.lineage import LINEAGE_MACROS, LINEAGE_VIEWS, MACRO_MEANINGS
 from sa_pipeline.catalog.schema import COLUMN_COMMENTS, TABLE_MEANINGS, TABLES, VIEWS
 from sa_pipeline.dataset import CATALOG_FILE, Dataset
 from sa_pipeline.errors import ArtifactError
@@ -83,7 +84,7 @@ def build_catalog(dataset: Dataset, runs: pa.Table | None = None, progress: Prog
             if runs is not None and runs.num_rows:
                 connection.register("given_runs", runs)
                 connection.execute("INSERT INTO runs BY NAME SELECT * FROM given_runs")
-            for statement in (*TABLES.derived, *VIEWS):
+            for statement in (*TABLES.derived, *VIEWS, *LINEAGE_VIEWS, *LINEAGE_MACROS):
                 connection.execute(statement)
             _comment(connection)
             counts = {
@@ -178,6 +179,8 @@ def _load_rounds(connection: duckdb.DuckDBPyConnection, storage: Storage) -> Non
 def _comment(connection: duckdb.DuckDBPyConnection) -> None:
     for table, meaning in TABLE_MEANINGS.items():
         connection.execute(f"COMMENT ON TABLE \"{table}\" IS 'A row is {meaning}.'")
+    for macro, meaning in MACRO_MEANINGS.items():
+        connection.execute(f"COMMENT ON MACRO TABLE \"{macro}\" IS '{meaning}'")
     for table, comments in COLUMN_COMMENTS.items():
         for column, comment in comments.items():
             text = comment.replace("'", "''")

@@ -6,6 +6,7 @@ import duckdb
 import pytest
 
 from sa_pipeline.catalog.build import build_catalog
+from sa_pipeline.catalog.lineage import LINEAGE_MEANINGS, MACRO_MEANINGS
 from sa_pipeline.catalog.query import query, statistics
 from sa_pipeline.catalog.schema import COLUMN_COMMENTS, VIEW_MEANINGS
 from sa_pipeline.dataset import Dataset
@@ -56,10 +57,15 @@ def test_every_table_and_column_has_a_comment_and_stands_in_the_documentation(be
     for table, column, comment in tables.itertuples(index=False):
         section = text.split(f"### `{table}`")[1].split("###")[0]
         assert f"| `{column}` | {comment} |" in section
-    assert set(columns["table_name"]) - set(COLUMN_COMMENTS) == set(VIEW_MEANINGS)
-    for view in VIEW_MEANINGS:
+    assert set(columns["table_name"]) - set(COLUMN_COMMENTS) == set(VIEW_MEANINGS) | set(LINEAGE_MEANINGS)
+    for view in (*VIEW_MEANINGS, *LINEAGE_MEANINGS):
         assert f"| `{view}` |" in text
         query(begun, f"SELECT * FROM {view}")
+    macros = query(begun, "SELECT function_name, comment FROM duckdb_functions() WHERE NOT internal")
+    assert dict(macros.itertuples(index=False)) == dict(MACRO_MEANINGS)
+    for macro, meaning in MACRO_MEANINGS.items():
+        assert f"| `{macro}(" in text
+        assert meaning in text
 
 
 def test_a_reader_keeps_its_catalogue_while_another_is_built(begun) -> None:
