@@ -1,5 +1,6 @@
 """`annotation_tasks`: what people are given to do in a round."""
 
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -13,6 +14,7 @@ from sa_pipeline.errors import StudioError
 from sa_pipeline.progress import Progress
 from sa_pipeline.resources import DatasetResource
 from sa_pipeline.studio.auditing import fill_audit
+from sa_pipeline.studio.choosing import Choice, choose_images, parse_choice
 from sa_pipeline.studio.database import Studio
 from sa_pipeline.studio.filling import FillReport, fill_queue
 from sa_pipeline.studio.models import Stage
@@ -33,6 +35,11 @@ class AnnotationTasksConfig(dg.Config):
     max_images: int | None = Field(
         default=None, ge=1, description="that the round has in the end; null: all, or the setting of an audit"
     )
+    choose: str = Field(
+        default=Choice.RANDOM.value,
+        description=f"which images come first where max_images is less than all, not for audits: {', '.join(Choice)}",
+    )
+    seed: int = Field(default=0, ge=0, description="of the choice at random")
     annotators_per_image: int | None = Field(
         default=None, ge=1, description="of an audit: on each shared image; null: the dataset's setting"
     )
@@ -66,18 +73,29 @@ def annotation_tasks(
 
 
 def _fill(studio: Studio, round_name: str, config: AnnotationTasksConfig, progress: Progress) -> FillReport:
-    return fill_queue(
+    chosen = choose_images(
+        studio,
+        round_name,
+        parse_choice(config.choose),
+        config.max_images,
+        seed=config.seed,
+        shards=config.shards,
+        images=None if config.image_ids is None else set(config.image_ids),
+        progress=progress,
+    )
+    filled = fill_queue(
         studio,
         round_name,
         stage=parse_stage(config.stage),
         shards=config.shards,
-        images=None if config.image_ids is None else set(config.image_ids),
+        images=chosen.image_ids,
         max_images=config.max_images,
         annotators_per_image=config.annotators_per_image,
         pilot_tasks=config.pilot_tasks,
         prefill=automatic_masks(studio.dataset) if config.prefill else None,
         progress=progress,
     )
+    return replace(filled, passed_over={**filled.passed_over, **chosen.passed_over})
 
 
 def _fill_audit(studio: Studio, round_name: str, config: AnnotationTasksConfig, progress: Progress) -> FillReport:

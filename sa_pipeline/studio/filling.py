@@ -20,7 +20,7 @@ from sa_pipeline.studio.embedded_images import TaskImage, embedded_shard
 from sa_pipeline.studio.models import Source, Stage
 from sa_pipeline.studio.new_tasks import GivenMask, NewTask, add_task, give_masks, lock_queue
 from sa_pipeline.studio.prefilling import Prefill
-from sa_pipeline.studio.rounds import ensure_round
+from sa_pipeline.studio.rounds import ensure_round, holds_image
 from sa_pipeline.studio.schema import rounds, tasks
 
 IMAGES_PER_WRITE = 50
@@ -94,7 +94,8 @@ def fill_queue(
     for shard in (progress or SilentProgress()).track(wanted, description=f"tasks of {round_name}", total=len(wanted)):
         try:
             embedded = embedded_shard(dataset, shard)
-            _require_in_use(dataset, shard, embedded.checkpoint)
+            if stage is not Stage.AUDIT:
+                _require_in_use(dataset, shard, embedded.checkpoint)
             require_decoder(dataset, embedded.checkpoint)
             masks = prefill(shard) if prefill else {}
         except (ArtifactError, MissingFileError, CheckpointError) as error:
@@ -144,7 +145,9 @@ def _fill(
 ) -> Counter[str]:
     lock_queue(connection)
     ids = [image.image_id for image in chunk]
-    query = sa.select(tasks.c.image_id, tasks.c.round, tasks.c.replica).where(tasks.c.image_id.in_(ids))
+    query = sa.select(tasks.c.image_id, tasks.c.round, tasks.c.replica).where(
+        tasks.c.image_id.in_(ids), sa.or_(holds_image(), tasks.c.round == plan.round)
+    )
     taken = defaultdict(set)
     for image_id, name, replica in connection.execute(query):
         taken[image_id].add((name, replica))

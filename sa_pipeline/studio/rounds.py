@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -11,7 +12,9 @@ from sa_pipeline.studio.schema import rounds, tasks
 
 _NAME = re.compile(r"[a-z][a-z0-9._-]{0,59}")
 """A name begins with a letter, unlike that of a shard."""
-OPEN = "open"
+OPEN, CLOSED = "open", "closed"
+GIVEN_UP = "the round was closed"
+"""Why a task was skipped that nobody finished; its image is free for another round."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,13 @@ class Round:
     pilot_tasks: int
     images: int
     tasks: dict[TaskState, int]
+    is_open: bool = True
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more will be accepted: it is closed, or has tasks and each is accepted or skipped."""
+        settled = self.tasks.get(TaskState.ACCEPTED, 0) + self.tasks.get(TaskState.SKIPPED, 0)
+        return not self.is_open or 0 < settled == sum(self.tasks.values())
 
 
 def require_round_name(name: str) -> None:
@@ -95,7 +105,24 @@ def find_round(connection: sa.Connection, name: str) -> Round | None:
     row = connection.execute(sa.select(rounds).where(rounds.c.name == name)).one_or_none()
     if row is None:
         return None
+    return _round(connection, row)
+
+
+def all_rounds(connection: sa.Connection) -> list[Round]:
+    """Every round, the oldest first."""
+    rows = connection.execute(sa.select(rounds).order_by(rounds.c.created_at, rounds.c.name)).all()
+    return [_round(connection, row) for row in rows]
+
+
+def holds_image() -> sa.ColumnElement[bool]:
+    """Condition on a task: no other round is to be given its image."""
+    return sa.or_(tasks.c.skip_reason.is_(None), tasks.c.skip_reason != GIVEN_UP)
+
+
+def _round(connection: sa.Connection, row: sa.Row[Any]) -> Round:
+    name = row.name
     counted = sa.select(tasks.c.state, sa.func.count()).where(tasks.c.round == name).group_by(tasks.c.state)
     states = {TaskState(state): count for state, count in connection.execute(counted)}
     images = sa.select(sa.func.count(tasks.c.image_id.distinct())).where(tasks.c.round == name)
-    return Round(name, Stage(row.stage), row.pilot_tasks, connection.scalar(images) or 0, states)
+    count = connection.scalar(images) or 0
+    return Round(name, Stage(row.stage), row.pilot_tasks, count, states, row.state == OPEN)
