@@ -1,5 +1,6 @@
 """What a simulated person has in mind: the masks that real people, or a program that drew it, gave a picture."""
 
+import threading
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from simulation.habits import MIN_OBJECT_SHARE
 Mask = npt.NDArray[np.bool_]
 
 _SIDE = 16
-_DIFFERENCE = 8.0
+_DIFFERENCE = 3.0
 """Grey values of 255 by which a picture may differ on average from the one that it is, since it may be coded anew."""
 
 
@@ -36,10 +37,10 @@ class Wanted:
 
 
 class Truth:
-    """Annotated pictures, each known again by what it looks like."""
+    """Annotated pictures, each known again by what it looks like; used by several people at once."""
 
     def __init__(self, source: Path, references: Path | None = None) -> None:
-        """Looks at all pictures of a source; what may be given is said by `open_annotated`.
+        """Opens a source; what may be given is said by `open_annotated`.
 
         Raises:
             SaPipelineError: Something cannot be read.
@@ -49,17 +50,25 @@ class Truth:
         if references is not None and references.suffix == ".json":
             opened = open_references(references, ReferenceFormat.COCO)
             self._labels = [tuple(mask.label for mask in each.people[0]) for each in opened]
-        images = [self._source.read(index) for index in range(len(self._source.names))]
-        self._sizes = [image.size for image in images]
-        self._looks = np.stack([_look(image.pixels) for image in images])
+        self._looks: list[tuple[tuple[int, int], npt.NDArray[np.float32]]] = []
+        self._lock = threading.Lock()
 
     def recognise(self, pixels: npt.NDArray[np.uint8]) -> int | None:
         """Number of the picture (H, W, 3) uint8 RGB; None where it is none of them."""
-        distances = np.abs(self._looks - _look(pixels)).mean(axis=(1, 2))
-        for index in np.argsort(distances):
-            if distances[index] <= _DIFFERENCE and self._sizes[index] == pixels.shape[:2]:
-                return int(index)
+        size, look = pixels.shape[:2], _look(pixels)
+        for index in range(len(self._source.names)):
+            known_size, known = self._look_of(index)
+            if known_size == size and np.abs(known - look).mean() <= _DIFFERENCE:
+                return index
         return None
+
+    def _look_of(self, index: int) -> tuple[tuple[int, int], npt.NDArray[np.float32]]:
+        # Read no further than needed: a source may hold many pictures.
+        with self._lock:
+            while len(self._looks) <= index:
+                image = self._source.read(len(self._looks))
+                self._looks.append((image.size, _look(image.pixels)))
+            return self._looks[index]
 
     def wanted(self, index: int, name: str) -> list[Wanted]:
         """What the person of that name sees in a picture, by falling size: one of those who segmented it."""

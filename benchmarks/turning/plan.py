@@ -1,0 +1,93 @@
+"""What a turn of the circle is made of; kept in its folder, so that a turn goes on as it began."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sa_pipeline.settings import ImageSettings, MaskSettings, PipelineSettings, RoundsSettings, preset
+from sa_pipeline.storage import Storage
+
+PLAN = "plan.json"
+
+TRAINING: dict[str, Any] = {
+    "input_size": 256,
+    "precision": "bfloat16",
+    "images": 2,
+    "masks": 8,
+    "box_share": 0.2,
+    "corrections": 1,
+    "repeats": 0,
+    "jitter": None,
+    "learning_rate": 3e-4,
+    "learning_rate_images": None,
+    "weight_decay": 0.02,
+    "warmup_steps": 20,
+    "average_decay": 0.95,
+    "save_seconds": 30,
+}
+"""Changes to the preset `retrain` for `tiny` and some dozens of masks, on a CPU; half of the input costs a quarter."""
+
+
+class Plan(BaseModel):
+    """A turn.
+
+    Attributes:
+        images: Folder of the photographs.
+        references: Their masks, which the simulated people have in mind.
+        validation: Photographs that are never in the dataset.
+        validation_references: Their masks.
+        assisted: Rounds of the first stage.
+        per_round: Photographs of a round; a shard has as many.
+        steps: Of each retraining.
+        validated: Photographs that weights are measured on.
+        segments: Clicked on in each.
+        automatic: Shards of the last stage, after those of the rounds.
+        held_out: Share of the dataset's photographs by which weights are promoted.
+        training: Changes to the recipe.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: Path
+    references: Path
+    validation: Path
+    validation_references: Path
+    assisted: int = Field(ge=1)
+    per_round: int = Field(ge=1)
+    steps: int = Field(ge=1)
+    validated: int = Field(ge=1)
+    segments: int = Field(ge=1)
+    automatic: int = Field(ge=0)
+    held_out: float = Field(ge=0.0, lt=1.0)
+    training: dict[str, Any] = {}
+
+    def settings(self, checkpoint: Path) -> PipelineSettings:
+        """Settings of the dataset, which starts with those weights."""
+        fast = preset("fast")
+        return fast.model_copy(
+            update={
+                "checkpoint": str(checkpoint),
+                "images": ImageSettings(images_per_shard=self.per_round),
+                "masks": MaskSettings.model_validate(fast.masks.model_dump() | {"pred_iou_floor": None}),
+                "rounds": RoundsSettings(
+                    held_out_share=self.held_out,
+                    training={**TRAINING, "steps": self.steps, **self.training},
+                    not_worse_by=0.02,
+                ),
+            }
+        )
+
+
+def keep_plan(folder: Path, plan: Plan) -> None:
+    """Writes the plan down, or sees that the folder's turn has the same.
+
+    Raises:
+        SystemExit: The folder holds another turn.
+    """
+    storage = Storage(folder)
+    text = plan.model_dump_json(indent=1)
+    if not storage.exists(PLAN):
+        storage.write_bytes(PLAN, text.encode())
+    elif Plan.model_validate_json(storage.read_bytes(PLAN)) != plan:
+        raise SystemExit(f"{folder / PLAN} has another plan; give the same options, or another --output.")
