@@ -134,6 +134,8 @@ def test_clicks_boxes_brush_and_eraser_and_all_is_there_after_a_reload(studio_da
     ada.click(BESIDE_THE_EYE, "right")
     shrunk = pixels(newest(ada))
     assert clicked[BESIDE_THE_EYE[1], BESIDE_THE_EYE[0]]
+    assert not shrunk[BESIDE_THE_EYE[1], BESIDE_THE_EYE[0]]
+    assert shrunk[EYE[1], EYE[0]]
     assert shrunk.sum() < clicked.sum()
 
     ada.page.keyboard.press("b")

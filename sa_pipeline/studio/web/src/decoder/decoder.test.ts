@@ -4,6 +4,7 @@ import { area, decode, encode, fromRle, isSet } from '../rle';
 import { enlarge } from './enlargement';
 import fixtures from './enlargement.fixtures.json';
 import { fromFloat16, fromFloat16ByTable } from './float16';
+import { heeds, withClicks } from './heeding';
 import { chooseOutput, decoderPoints, isAmbiguous } from './prompts';
 import { fit, seedOf, seedOfBox } from './seed';
 
@@ -55,6 +56,25 @@ describe('a box', () => {
     expect(fit(crop, box)).toBeGreaterThan(0.93);
     expect(fit(crop, [210, 30, 290, 149])).toBe(0);
     expect(fit({ ...crop, pixels: new Uint8Array(crop.pixels.length) }, box)).toBe(0);
+  });
+});
+
+describe('clicks', () => {
+  const frame = { width: 300, height: 200, imageSize: 256, lowResSide: 64 };
+  const clicks = { point_coords: [[60, 50], [200, 120]] as [number, number][], point_labels: [1, 0] as (0 | 1)[] };
+  const everything = enlarge(new Float32Array(64 * 64).fill(1), frame, 0);
+
+  it('are heeded by a mask that has the first and not the second', () => {
+    expect(heeds(everything, clicks)).toBe(false);
+    expect(heeds(everything, { ...clicks, point_labels: [1, 1] })).toBe(true);
+    expect(heeds({ x: 50, y: 40, width: 20, height: 20, pixels: new Uint8Array(400).fill(1) }, clicks)).toBe(true);
+    expect(heeds({ x: 0, y: 0, width: 0, height: 0, pixels: new Uint8Array(0) }, clicks)).toBe(false);
+  });
+
+  it('put into the logits before are heeded by these', () => {
+    const mended = enlarge(withClicks(new Float32Array(64 * 64).fill(1), clicks, frame), frame, 0);
+    expect(heeds(mended, clicks)).toBe(true);
+    expect(heeds(enlarge(withClicks(new Float32Array(64 * 64).fill(-1), clicks, frame), frame, 0), clicks)).toBe(true);
   });
 });
 

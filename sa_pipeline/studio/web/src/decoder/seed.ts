@@ -4,7 +4,8 @@ import { forEachStretch, type Runs } from '../rle';
 import type { MaskCrop } from './enlargement';
 import { coveredPart, scaleOf, type Frame } from './frame';
 
-const SURE = 10;
+/** The logit of what is known. */
+export const SURE = 10;
 
 /**
  * A mask as SAM's `mask_input`: lowResSide squared, +10 in cells that it covers at least half, else -10.

@@ -2,6 +2,7 @@
 
 import type { MaskCrop } from '../decoder/enlargement';
 import { decoderPoints, isAmbiguous, type Output } from '../decoder/prompts';
+import { heeds, withClicks } from '../decoder/heeding';
 import { logitsOf, type DecodeMessage, type Decoding } from '../decoder/protocol';
 import { fit, seedOfBox } from '../decoder/seed';
 import type { DecoderService } from '../decoder/service';
@@ -177,7 +178,7 @@ export class SamPrompting {
       const prompts = next(before.state.prompts);
       const question = this.#question(before, prompts, feedBack, output);
       const previewed = feedBack ? await this.#previewOf(before, prompts) : null;
-      const decoding = await this.#insideBox(question, prompts, previewed ?? (await this.decoder.decode(question)));
+      const decoding = await this.#heeded(question, before, prompts, previewed ?? (await this.decoder.decode(question)));
       if (stale()) return;
       const arrived = performance.now();
       if (previewed === null) measure(decoding, arrived);
@@ -207,6 +208,25 @@ export class SamPrompting {
     if (frame === null || asked.box === null || asked.point_coords.length > 0) return decoding;
     if (question.maskInput !== null || fit(decoding.crop, asked.box) >= FITS_FROM) return decoding;
     return this.decoder.decode({ ...question, maskInput: seedOfBox(asked.box, frame) });
+  }
+
+  /**
+   * The answer, or where it leaves a click unheeded (one that takes away lies in the mask still), another that does not:
+   * by the clicks without the answer before, which a weak model clings to, or else by that answer mended around them.
+   */
+  async #heeded(question: DecodeMessage, before: Snapshot, asked: Asked, decoding: Decoding): Promise<Decoding> {
+    const { frame } = this.decoder;
+    const { point_labels: labels } = asked;
+    if (labels.length === 0) return this.#insideBox(question, asked, decoding);
+    if (frame === null || question.output !== 0 || heeds(decoding.crop, asked)) return decoding;
+    const fresh = seedOrNull(before.logits === null ? null : before.base, frame);
+    const others = labels.includes(1) || asked.box !== null ? [fresh] : [];
+    if (question.maskInput !== null) others.push(withClicks(question.maskInput, asked, frame));
+    for (const maskInput of others) {
+      const other = await this.decoder.decode({ ...question, maskInput });
+      if (heeds(other.crop, asked)) return other;
+    }
+    return decoding;
   }
 
   /** The answer that a hover at this place brought already, or is about to bring. */
