@@ -36,9 +36,9 @@ shard_masks = dg.define_asset_job(
 
 refresh_catalog = dg.define_asset_job(
     "refresh_catalog",
-    selection=dg.AssetSelection.assets("round_report", "catalog", "dataset_card"),
+    selection=dg.AssetSelection.assets("mask_verifier", "round_report", "catalog", "dataset_card"),
     executor_def=dg.in_process_executor,
-    description="Builds the figures of the rounds, the catalogue, the report and the cards anew.",
+    description="Builds the verifier, the figures of the rounds, the catalogue, the report and the cards anew.",
     tags={"dagster/priority": "1"},  # before the shards of a long backfill, which have 0
 )
 

@@ -12,6 +12,7 @@ from sa_pipeline.assets.filtered_masks import filtered_masks
 from sa_pipeline.assets.human_masks import human_masks
 from sa_pipeline.assets.image_embeddings import image_embeddings
 from sa_pipeline.assets.mask_quality_audit import mask_quality_audit
+from sa_pipeline.assets.mask_verifier import mask_verifier
 from sa_pipeline.assets.promoted_checkpoint import promoted_checkpoint
 from sa_pipeline.assets.raw_images import raw_images
 from sa_pipeline.assets.round_report import round_report
@@ -47,6 +48,7 @@ FLOW = (
     sam_checkpoint,
     promoted_checkpoint,
     mask_quality_audit,
+    mask_verifier,
     round_report,
     catalog,
     dataset_card,

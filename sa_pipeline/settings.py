@@ -318,6 +318,12 @@ class AuditSettings(_Settings):
     min_share_over_75: float = Field(
         default=0.9, ge=0.0, le=1.0, description="of the pairs with an IoU over 0.75; less is a warning; 0.97 in §5"
     )
+    wrong_below: float = Field(
+        default=0.9, gt=0.0, le=1.0, description="IoU with a person's mask; below it the verifier calls a mask wrong"
+    )
+    min_verifier_examples: int = Field(
+        default=30, ge=5, description="masks that people found wrong, and as many not; of fewer nothing is learnt"
+    )
 
 
 class DetectorSettings(_Settings):

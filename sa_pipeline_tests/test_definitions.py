@@ -19,6 +19,7 @@ EDGES = {
     "sam_checkpoint": {"training_set"},
     "promoted_checkpoint": {"sam_checkpoint"},
     "mask_quality_audit": {"human_masks"},
+    "mask_verifier": {"human_masks"},
     "round_report": {"human_masks", "sam_checkpoint", "mask_quality_audit"},
     "catalog": {
         "sa1b_export",

@@ -16,6 +16,7 @@ from sa_pipeline.resources import DatasetResource
 from sa_pipeline.studio.auditing import fill_audit
 from sa_pipeline.studio.choosing import Choice, choose_images, parse_choice
 from sa_pipeline.studio.database import Studio
+from sa_pipeline.studio.doubting import with_doubts
 from sa_pipeline.studio.filling import FillReport, fill_queue
 from sa_pipeline.studio.models import Stage
 from sa_pipeline.studio.prefilling import automatic_masks
@@ -92,7 +93,7 @@ def _fill(studio: Studio, round_name: str, config: AnnotationTasksConfig, progre
         max_images=config.max_images,
         annotators_per_image=config.annotators_per_image,
         pilot_tasks=config.pilot_tasks,
-        prefill=automatic_masks(studio.dataset) if config.prefill else None,
+        prefill=with_doubts(studio.dataset, round_name, automatic_masks(studio.dataset)) if config.prefill else None,
         progress=progress,
     )
     return replace(filled, passed_over={**filled.passed_over, **chosen.passed_over})

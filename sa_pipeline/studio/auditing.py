@@ -13,6 +13,7 @@ from sa_pipeline.errors import StudioError
 from sa_pipeline.images.ledger import list_shards
 from sa_pipeline.progress import Progress
 from sa_pipeline.studio.database import Studio
+from sa_pipeline.studio.doubting import with_doubts
 from sa_pipeline.studio.filling import FillReport, fill_queue
 from sa_pipeline.studio.models import Stage
 from sa_pipeline.studio.prefilling import automatic_masks
@@ -41,7 +42,8 @@ def fill_audit(
 
     The images are drawn by chance from all that are exported and have a mask, also from those that other rounds have,
     so that they stand for the export. The dataset and `settings.audit` decide which: another audit with the same seed
-    draws the same ones. Called again, it adds what is missing, or more images where more are asked for.
+    draws the same ones. Called again, it adds what is missing, or more images where more are asked for. Where there is
+    a verifier, images with many doubtful masks come first, and on them the doubtful masks.
 
     Args:
         studio: Where the tasks go.
@@ -74,7 +76,7 @@ def fill_audit(
             images={image.image_id for image in images},
             annotators_per_image=people,
             pilot_tasks=pilot_tasks,
-            prefill=automatic_masks(dataset),
+            prefill=with_doubts(dataset, round_name, automatic_masks(dataset), doubtful_first=True),
             progress=progress,
         )
 

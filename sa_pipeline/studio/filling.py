@@ -16,6 +16,7 @@ from sa_pipeline.progress import Progress, SilentProgress
 from sa_pipeline.promotion import find_weights, ref_in_use
 from sa_pipeline.studio.database import Studio
 from sa_pipeline.studio.decoder import ensure_decoder, has_decoder
+from sa_pipeline.studio.doubting import expected_wrong
 from sa_pipeline.studio.embedded_images import TaskImage, embedded_shard
 from sa_pipeline.studio.models import Source, Stage
 from sa_pipeline.studio.new_tasks import GivenMask, NewTask, add_task, give_masks, lock_queue
@@ -164,9 +165,10 @@ def _fill(
         elif own or plan.max_images is None or in_round < plan.max_images:
             in_round += not own
             for replica in missing:
-                task = NewTask(plan.round, plan.stage, image, replica, pilot=pilots_left > 0)
-                pilots_left -= 1
                 given = masks.get(image.image_id, ())
+                urgency = round(1000 * expected_wrong(given))
+                task = NewTask(plan.round, plan.stage, image, replica, pilot=pilots_left > 0, priority=-urgency)
+                pilots_left -= 1
                 task_id = add_task(connection, task, now)
                 if given:
                     give_masks(connection, task_id, image, given, Source.PREFILLED, now)

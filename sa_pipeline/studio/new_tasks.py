@@ -28,23 +28,26 @@ class GivenMask:
         label: In words; empty for none.
         prompts: What SAM was asked with for it, if it was.
         source_mask_id: The automatic mask that it is, if it is one.
+        doubt: The verifier's probability that it is wrong; None where nothing was asked.
     """
 
     counts: str
     label: str = ""
     prompts: Prompts = field(default_factory=Prompts)
     source_mask_id: int | None = None
+    doubt: float | None = None
 
 
 @dataclass(frozen=True)
 class NewTask:
-    """A task to be made: one person's work on one image."""
+    """A task to be made: one person's work on one image; of two, the lower priority is handed out first."""
 
     round: str
     stage: Stage
     image: TaskImage
     replica: int = 0
     pilot: bool = False
+    priority: int = 0
 
 
 def lock_queue(connection: sa.Connection) -> None:
@@ -67,6 +70,7 @@ def add_task(connection: sa.Connection, task: NewTask, now: float) -> int:
         "shard": image.shard,
         "replica": task.replica,
         "pilot": task.pilot,
+        "priority": task.priority,
         "width": image.width,
         "height": image.height,
         "file_name": image.file_name,
@@ -102,10 +106,12 @@ def give_masks(
     """
     tool = Tool.PREFILL if source is Source.PREFILLED else Tool.IMPORT
     states = [_object(task_id, index, mask, image, source) for index, mask in enumerate(masks)]
+    doubts = [mask.doubt for mask in masks]
     if states:
         size = (image.height, image.width)
         numbered = list(enumerate(states, start=1))
-        connection.execute(objects.insert(), [_object_row(task_id, item, size, number) for number, item in numbered])
+        rows = [_object_row(task_id, item, size, number) for number, item in numbered]
+        connection.execute(objects.insert(), [row | {"doubt": doubt} for row, doubt in zip(rows, doubts, strict=True)])
         connection.execute(events.insert(), [_event_row(task_id, item, number, tool, now) for number, item in numbered])
     changes: dict[str, object] = {"version": len(states), "masks": len(states), "state": state.value}
     if state is not TaskState.OPEN:

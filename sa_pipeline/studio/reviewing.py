@@ -18,19 +18,28 @@ from sa_pipeline.studio.models import Feedback, NewPin, Pin, Review, Role, TaskS
 from sa_pipeline.studio.people import Person
 from sa_pipeline.studio.pictures import Pictures
 from sa_pipeline.studio.refusals import invalid, not_found, not_yours, queue_empty, stale_version
-from sa_pipeline.studio.schema import annotators, pins, rounds, tasks
+from sa_pipeline.studio.schema import annotators, objects, pins, rounds, tasks
 from sa_pipeline.studio.times import start_of_day
 from sa_pipeline.studio.views import PINS, TASKS, Row, pin, summary
 
 
 def lease_review(studio: Studio, person: Person) -> Grant:
-    """Hands out a finished task of another person: one whose review was begun, else the one that waits longest.
+    """Hands out a finished task of another person.
+
+    One whose review was begun comes first, then pilot tasks, then the one with the most masks that the verifier expects
+    to be wrong and that were left as they were; of equals, the one that waits longest.
 
     Raises:
         RefusedError: queue_empty.
     """
     lease = new_lease(studio)
     now = studio.clock()
+    expected_wrong = (
+        sa.select(sa.func.sum(objects.c.doubt))
+        .where(objects.c.task_id == tasks.c.task_id, ~objects.c.deleted)
+        .correlate(tasks)
+        .scalar_subquery()
+    )
     waiting = (
         sa.select(tasks.c.task_id)
         .join(rounds)
@@ -43,6 +52,7 @@ def lease_review(studio: Studio, person: Person) -> Grant:
         .order_by(
             sa.case((tasks.c.holder_id == person.annotator_id, 0), else_=1),
             tasks.c.pilot.desc(),
+            sa.func.coalesce(expected_wrong, 0.0).desc(),
             tasks.c.finished_at,
             tasks.c.task_id,
         )

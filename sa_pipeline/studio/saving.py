@@ -183,6 +183,8 @@ def _put_objects(
             "changed_by": person.annotator_id,
         }
         if object_id in known:
+            # The verifier judged the mask that was there before.
+            values["doubt"] = sa.case((objects.c.counts == values["counts"], objects.c.doubt))
             connection.execute(objects.update().where(of_task, objects.c.object_id == object_id).values(values))
         else:
             values |= {"made_version": first[object_id], "made_by": person.annotator_id}

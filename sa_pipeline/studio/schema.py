@@ -122,6 +122,11 @@ objects = sa.Table(
     sa.Column("bbox", sa.JSON(none_as_null=True), comment="XYWH; width is x_max - x_min of foreground pixels"),
     sa.Column("prompts", sa.JSON, nullable=False),
     sa.Column("predicted_iou", sa.Double, comment="of the prompts"),
+    sa.Column(
+        "doubt",
+        sa.Double,
+        comment="probability that the mask it began with is wrong; null: not judged, or changed since",
+    ),
     sa.Column("deleted", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("made_version", sa.Integer, nullable=False, comment="version of the task when it was made"),
     sa.Column("version", sa.Integer, nullable=False, comment="version of the task when it was changed last"),
