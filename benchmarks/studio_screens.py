@@ -122,7 +122,7 @@ def main() -> None:
         try:
             with _serving(studio) as url, sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-                for work, screens in ((_nothing, EMPTY), (_work, SCREENS), (_pilot, PILOT)):
+                for work, screens in ((_nothing, _empty), (_work, _worked), (_pilot, _piloted)):
                     work(team)
                     wanted = [screen for screen in screens(team) if arguments.only in screen.name]
                     _take(browser, url, team, wanted, arguments.output)
@@ -277,19 +277,18 @@ def _empty(_team: Team) -> list[Screen]:
     ]
 
 
-def _seeded(team: Team) -> list[Screen]:
+def _worked(team: Team) -> list[Screen]:
     sent_back = _tasks_of(team, "Ada Lovelace", "sent_back")[0]
     done = _tasks_of(team, "Alan Turing", "accepted")[0]
     return [
         Screen("home", "Ada Lovelace", "#/"),
         Screen("home-lead", "Mary Somerville", "#/"),
-        Screen("editor-first", "Katherine Johnson", "#/tasks/next", _ready),
         Screen("editor", "Ada Lovelace", f"#/tasks/{sent_back}", _object),
         Screen("editor-brush", "Ada Lovelace", f"#/tasks/{sent_back}", _brush),
         Screen("editor-zoomed", "Ada Lovelace", f"#/tasks/{sent_back}", _zoomed),
         Screen("editor-label", "Ada Lovelace", f"#/tasks/{sent_back}", _label),
         Screen("editor-click", "Katherine Johnson", "#/tasks/next", _click),
-        Screen("editor-prefilled", "Alan Turing", "#/tasks/next", _ready),
+        Screen("editor-prefilled", "Katherine Johnson", "#/tasks/next", _ready),
         Screen("help", "Ada Lovelace", f"#/tasks/{sent_back}", lambda page: _keys(page, "?")),
         Screen("guidelines-panel", "Ada Lovelace", f"#/tasks/{sent_back}", lambda page: _keys(page, "g")),
         Screen("skip", "Ada Lovelace", f"#/tasks/{sent_back}", lambda page: _keys(page, "s")),
@@ -428,8 +427,6 @@ def _take(browser: Browser, url: str, team: Team, screens: Sequence[Screen], out
                         print(f"{screen.name}-{width}-{scheme}.png")
                 context.close()
 
-
-EMPTY, SCREENS, PILOT = _empty, _seeded, _piloted
 
 if __name__ == "__main__":
     main()
