@@ -34,6 +34,7 @@ from sa_pipeline.automation import (
 from sa_pipeline.checks.round_checks import ROUND_CHECKS
 from sa_pipeline.checks.shard_checks import SHARD_CHECKS
 from sa_pipeline.resources import DatasetResource
+from sa_pipeline.round_automation import close_round_job, round_done
 
 FLOW = (
     raw_images,
@@ -58,8 +59,17 @@ FLOW = (
 defs = dg.Definitions(
     assets=[current_checkpoint, *FLOW],
     asset_checks=[*SHARD_CHECKS, *ROUND_CHECKS],
-    jobs=[shard_masks, shard_embeddings, fill_round, round_masks, retrain_round, round_audit, refresh_catalog],
-    sensors=[new_images, catalog_after_shards],
+    jobs=[
+        shard_masks,
+        shard_embeddings,
+        fill_round,
+        close_round_job,
+        round_masks,
+        retrain_round,
+        round_audit,
+        refresh_catalog,
+    ],
+    sensors=[new_images, catalog_after_shards, round_done],
     schedules=[nightly_backfill],
     resources={"data": DatasetResource()},
     # One process per run, also for backfills from the UI, so that a shard's run loads the checkpoint once.

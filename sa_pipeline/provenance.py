@@ -118,6 +118,12 @@ def shard_freshness(dataset: Dataset, shard: str, checkpoint: CheckpointRef) -> 
     return states
 
 
+def embeddings_fresh(dataset: Dataset, shard: str, checkpoint: CheckpointRef) -> bool:
+    """Whether what annotating a shard needs is there: its images, and their embeddings by these weights."""
+    states = shard_freshness(dataset, shard, checkpoint)
+    return all(states[asset] is Freshness.FRESH for asset in (AssetName.RAW_IMAGES, AssetName.IMAGE_EMBEDDINGS))
+
+
 def _freshness(
     dataset: Dataset,
     asset: AssetName,

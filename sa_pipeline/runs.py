@@ -18,8 +18,11 @@ from sa_pipeline.checkpoint_history import Promotion
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.definitions import defs
 from sa_pipeline.errors import StorageError
+from sa_pipeline.images.ledger import list_shards
 from sa_pipeline.processes import is_running
-from sa_pipeline.promotion import promote, return_to_start
+from sa_pipeline.progress import Progress
+from sa_pipeline.promotion import promote, ref_in_use, return_to_start
+from sa_pipeline.provenance import embeddings_fresh
 from sa_pipeline.resources import DatasetResource
 from sa_pipeline.studio.models import Stage
 from sa_pipeline.studio.rounds import read_round, require_round_name
@@ -160,6 +163,41 @@ def run_retraining(dataset: Dataset, round_name: str, instance: dg.DagsterInstan
     """
     _known_round(dataset, round_name, instance)
     return _run(dataset, "retrain_round", instance, partition_key=round_name)
+
+
+def run_close(
+    dataset: Dataset, round_name: str, instance: dg.DagsterInstance, *, give_up_reviews: bool = False
+) -> RunOutcome:
+    """Runs the job `close_round` for one annotation round in this process.
+
+    Raises:
+        StudioError: There is no such round.
+    """
+    _known_round(dataset, round_name, instance)
+    ops = {"ops": {"close": {"config": {"give_up_reviews": give_up_reviews}}}}
+    return _run(dataset, "close_round", instance, partition_key=round_name, config=ops)
+
+
+def make_stale_embeddings(dataset: Dataset, instance: dg.DagsterInstance, progress: Progress) -> dict[str, str]:
+    """Makes images and embeddings by the weights in use of every shard that lacks them, each in a run of its own.
+
+    Returns:
+        Why runs failed, by shard.
+
+    Raises:
+        CheckpointError: The weights in use are not on this machine.
+        KeyboardInterrupt: A run was stopped; what was published stays.
+    """
+    checkpoint = ref_in_use(dataset)
+    shards = list_shards(dataset.storage)
+    failures = {}
+    for shard in progress.track(shards, description="shards", total=len(shards)):
+        if embeddings_fresh(dataset, shard, checkpoint):
+            continue
+        outcome = run_embeddings(dataset, shard, instance)
+        if not outcome.success:
+            failures[shard] = f"{outcome.failed_step}: {outcome.error}"
+    return failures
 
 
 def put_into_use(

@@ -8,11 +8,10 @@ from rich.console import Console
 
 from sa_pipeline.annotated.references import ReferenceFormat, open_references
 from sa_pipeline.artifacts import RoundAssetName, artifact_name, read_header
-from sa_pipeline.dataset import Dataset, open_dataset
 from sa_pipeline.errors import StudioError
-from sa_pipeline.images.ledger import list_shards
 from sa_pipeline.progress import TerminalProgress, watched_by
 from sa_pipeline.shell_options import HomeOption
+from sa_pipeline.shell_source import dataset_with_images
 from sa_pipeline.studio.database import open_studio
 from sa_pipeline.studio.exporting import ExportFormat, export_round
 from sa_pipeline.studio.importing import ImportAs, import_masks
@@ -33,7 +32,7 @@ def snapshot(round_name: RoundOption, home: HomeOption = None) -> None:
     """
     from sa_pipeline.runs import ensure_dagster_home, run_catalog, run_round
 
-    dataset = _dataset_with_images(home)
+    dataset = dataset_with_images(home)
     with ensure_dagster_home(dataset) as instance, watched_by(TerminalProgress()):
         for outcome in (run_round(dataset, round_name, instance), run_catalog(dataset, instance)):
             if not outcome.success:
@@ -65,7 +64,7 @@ def import_file(
 
     Example: sa-pipeline annotations import instances.json --format coco --round assisted-1 --as finished
     """
-    dataset = _dataset_with_images(home)
+    dataset = dataset_with_images(home)
     references = TerminalProgress().track(open_references(file, form), description="importing")
     require_round_name(round_name)
     index = ImageIndex(dataset, by_bytes=form is ReferenceFormat.SA1B)
@@ -95,7 +94,7 @@ def export_file(
 
     Example: sa-pipeline annotations export --round assisted-1 --format coco --output instances.json
     """
-    report = export_round(_dataset_with_images(home), round_name, form, output)
+    report = export_round(dataset_with_images(home), round_name, form, output)
     further = f" {report.left_out} masks of further people on the same images are not in it." if report.left_out else ""
     console.print(
         f"{report.masks} masks on {report.images} images: {output}.{further}",
@@ -103,13 +102,3 @@ def export_file(
         soft_wrap=True,
         highlight=False,
     )
-
-
-def _dataset_with_images(home: Path | None) -> Dataset:
-    """The dataset of a home; a mistyped one is not made into a dataset."""
-    dataset = open_dataset(home)
-    if not list_shards(dataset.storage):
-        raise StudioError(
-            f"{dataset.home} holds no images yet; begin with `sa-pipeline annotate SOURCE --home {dataset.home}`."
-        )
-    return dataset

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sa_pipeline.dataset import Dataset, open_dataset, validate_config
-from sa_pipeline.errors import SourceError
+from sa_pipeline.errors import SourceError, StudioError
 from sa_pipeline.images.ledger import list_shards
 from sa_pipeline.images.sources import list_source
 from sa_pipeline.settings import preset
@@ -51,6 +51,20 @@ def dataset_of_options(
         changes["source"] = source if "://" in source else str(Path(source).expanduser().resolve())
     config = known.config.model_copy(update=changes)
     return open_dataset(known.home, validate_config(config.model_dump(), name=command))
+
+
+def dataset_with_images(home: Path | None) -> Dataset:
+    """The dataset of a home; a mistyped one is not made into a dataset.
+
+    Raises:
+        StudioError: It holds no images.
+    """
+    dataset = open_dataset(home)
+    if not list_shards(dataset.storage):
+        raise StudioError(
+            f"{dataset.home} holds no images yet; begin with `sa-pipeline annotate SOURCE --home {dataset.home}`."
+        )
+    return dataset
 
 
 def require_images(dataset: Dataset) -> str:

@@ -48,7 +48,8 @@ def test_no_shard_starts_by_itself_until_somebody_switches_it_on_but_the_catalog
     repository = defs.get_repository_def()
     assert repository.get_sensor_def("catalog_after_shards").default_status.value == "RUNNING"
     assert {definition.default_status.value for definition in repository.schedule_defs} == {"STOPPED"}
-    assert repository.get_sensor_def("new_images").default_status.value == "STOPPED"
+    for name in ("new_images", "round_done"):
+        assert repository.get_sensor_def(name).default_status.value == "STOPPED"
 
 
 def test_definitions_load_without_torch() -> None:

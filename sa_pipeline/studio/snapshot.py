@@ -22,6 +22,8 @@ from sa_pipeline.studio.rounds import read_round
 from sa_pipeline.studio.schema import tasks
 from sa_pipeline.studio.snapshot_rows import Row, TaskWork, event_rows, mask_rows, read_work
 
+ACCEPTED_TASKS = "accepted_tasks"
+"""Input of a snapshot."""
 TASKS_PER_GROUP = 100
 """In one row group, which is what is in memory at once."""
 
@@ -41,6 +43,15 @@ def accepted_masks(studio: Studio, round_name: str) -> dict[int, int]:
         StudioError: There is no such round.
     """
     return {task.task_id: task.masks for task in _accepted(studio, round_name)}
+
+
+def accepted_digest(studio: Studio, round_name: str) -> str:
+    """Stands for a round's accepted work: a snapshot of it names the same among its inputs.
+
+    Raises:
+        StudioError: There is no such round.
+    """
+    return _digest(_accepted(studio, round_name))
 
 
 def snapshot_round(studio: Studio, round_name: str, progress: Progress | None = None) -> Snapshot:
@@ -95,17 +106,21 @@ def _make(
 
 
 def _expected(asset: RoundAssetName, round_name: str, accepted: Sequence[Row]) -> ArtifactHeader:
-    digest = hashlib.sha256()
-    for task in accepted:
-        decided = (task.task_id, task.version, task.annotator_id, task.reviewer_id, task.reviewed_at)
-        digest.update(f"{decided!r}\n".encode())
     return ArtifactHeader(
         asset=asset,
         partition=round_name,
         schema_version=SCHEMA_VERSIONS[asset],
         settings={},
-        inputs={"accepted_tasks": digest.hexdigest()},
+        inputs={ACCEPTED_TASKS: _digest(accepted)},
     )
+
+
+def _digest(accepted: Sequence[Row]) -> str:
+    digest = hashlib.sha256()
+    for task in accepted:
+        decided = (task.task_id, task.version, task.annotator_id, task.reviewer_id, task.reviewed_at)
+        digest.update(f"{decided!r}\n".encode())
+    return digest.hexdigest()
 
 
 def _count_masks(rows: Sequence[dict[str, object]]) -> Counter[str]:
