@@ -27,8 +27,12 @@ def round_report(context: dg.AssetExecutionContext, data: DatasetResource) -> dg
     from sa_pipeline.round_figures.collect import make_round_report
 
     dataset = data.open()
-    rounds = make_round_report(dataset, log_progress(context))
+    made = make_round_report(dataset, log_progress(context))
+    rounds = made.rounds
+    for name, reason in made.left_out.items():
+        context.log.warning("Round %s is left out: %s", name, reason)
     metadata: dict[str, Any] = {"rounds": len(rounds), "tasks": sum(figures.tasks for figures in rounds)}
+    metadata["left_out"] = dg.MetadataValue.json(made.left_out)
     metadata["file"] = dg.MetadataValue.path(dataset.storage.url_of(ROUND_REPORT_FILE))
     metadata |= {name: dg.MetadataValue.path(path) for name, path in write_rounds_page(dataset).items()}
     metadata |= {chart.name: dg.MetadataValue.md(markdown_image(chart.picture)) for chart in round_charts(rounds)}

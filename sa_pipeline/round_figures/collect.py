@@ -75,26 +75,36 @@ class RoundFigures(PixelFigures):
     detector_average_recall: float | None
 
 
-def make_round_report(dataset: Dataset, progress: Progress | None = None) -> list[RoundFigures]:
-    """Writes a row for every round of which a snapshot lies there, in the order of their first acceptance.
+@dataclass(frozen=True)
+class RoundReport:
+    """What was written: rounds in the order of their first acceptance, and those left out, each with the reason."""
+
+    rounds: list[RoundFigures]
+    left_out: dict[str, str]
+
+
+def make_round_report(dataset: Dataset, progress: Progress | None = None) -> RoundReport:
+    """Writes a row for every round of which a snapshot lies there, but for those of which a file is damaged.
 
     What needs pixels is taken from the table of before where the round's snapshot is still the same.
 
     Raises:
-        ArtifactError: A snapshot is damaged, or a file of a shard that it is of.
         StorageError: The table cannot be written.
     """
     known = {figures.round: figures for figures in _read_known(dataset.storage)}
     names = list_rounds(dataset.storage)
-    found = [
-        _collect(dataset, name, known.get(name))
-        for name in (progress or SilentProgress()).track(names, description="rounds", total=len(names))
-    ]
+    found: list[RoundFigures] = []
+    left_out: dict[str, str] = {}
+    for name in (progress or SilentProgress()).track(names, description="rounds", total=len(names)):
+        try:
+            found.append(_collect(dataset, name, known.get(name)))
+        except ArtifactError as error:
+            left_out[name] = str(error)  # one damaged round shall not hide the others, nor hold up the catalogue
     rounds = sorted(found, key=lambda figures: (figures.begun is None, figures.begun, figures.round))
     rows = [dataclasses.asdict(figures) for figures in rounds]
     with dataset.storage.writing(ROUND_REPORT_FILE) as path:
         pq.write_table(pa.Table.from_pylist(rows, schema=ROUND_FIGURES), path)
-    return rounds
+    return RoundReport(rounds, left_out)
 
 
 def read_round_report(storage: Storage) -> list[RoundFigures]:

@@ -1,5 +1,6 @@
 """What the verifier learns from: masks that people were shown, and whether they were wrong."""
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
@@ -7,12 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from sa_pipeline.artifacts import AssetName, FileAssetName, list_rounds, read_header, read_table
+from sa_pipeline.artifacts import (
+    AssetName,
+    FileAssetName,
+    RoundAssetName,
+    input_digest,
+    list_rounds,
+    read_header,
+    read_table,
+)
 from sa_pipeline.dataset import Dataset
+from sa_pipeline.errors import ArtifactError
 from sa_pipeline.progress import Progress, SilentProgress
 from sa_pipeline.stages.prefilled_pairs import PrefilledPair, iterate_pairs
 from sa_pipeline.verifier.classifier import Wrong
 from sa_pipeline.verifier.features import COLUMNS, Features, mask_features
+
+_SNAPSHOT = (RoundAssetName.HUMAN_MASKS, RoundAssetName.HUMAN_MASK_EVENTS)
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,7 @@ def collect_examples(dataset: Dataset, progress: Progress | None = None) -> Exam
     rows: list[dict[str, Any]] = []
     wrong: list[bool] = []
     rounds = []
-    names = list_rounds(dataset.storage)
+    names = readable_rounds(dataset)
     for name in (progress or SilentProgress()).track(names, description="verifier", total=len(names)):
         found = list(_of_round(dataset, name))
         rows += [row for row, _ in found]
@@ -53,6 +65,15 @@ def collect_examples(dataset: Dataset, progress: Progress | None = None) -> Exam
             rounds.append(name)
     images = [str(row["image_id"]) for row in rows]
     return Examples(mask_features(rows), np.array(wrong, bool), images, tuple(rounds))
+
+
+def readable_rounds(dataset: Dataset) -> dict[str, str]:
+    """Rounds of which a whole snapshot lies there, with its digest; of damaged ones their own check tells."""
+    found = {}
+    for name in list_rounds(dataset.storage):
+        with contextlib.suppress(ArtifactError):
+            found[name] = " ".join(input_digest(dataset.storage, asset, name) for asset in _SNAPSHOT)
+    return found
 
 
 def is_wrong(pair: PrefilledPair, wrong_below: float) -> bool:

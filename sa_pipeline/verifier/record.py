@@ -6,20 +6,17 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sa_pipeline.artifacts import RoundAssetName, input_digest, list_rounds
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.errors import ArtifactError, describe_validation_error
 from sa_pipeline.progress import Progress
 from sa_pipeline.storage import Storage
 from sa_pipeline.verifier.classifier import Classifier, Doubts, fit
-from sa_pipeline.verifier.examples import collect_examples
+from sa_pipeline.verifier.examples import collect_examples, readable_rounds
 from sa_pipeline.verifier.features import FEATURES, mask_features
 from sa_pipeline.verifier.value import Value, measure_value
 
 VERIFIER_FILE = "mask_verifier/verifier.json"
 """Within the storage root."""
-
-_SNAPSHOT = (RoundAssetName.HUMAN_MASKS, RoundAssetName.HUMAN_MASK_EVENTS)
 
 
 class Verifier(BaseModel):
@@ -97,6 +94,5 @@ def read_verifier(storage: Storage) -> Verifier | None:
 def _inputs(dataset: Dataset) -> str:
     settings = dataset.settings.audit
     parts = [f"{FEATURES} {settings.wrong_below} {settings.min_verifier_examples}"]
-    for name in list_rounds(dataset.storage):
-        parts += [input_digest(dataset.storage, asset, name) for asset in _SNAPSHOT]
+    parts += readable_rounds(dataset).values()
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -164,7 +164,7 @@ def test_weights_that_were_only_compared_on_an_image_are_told_apart(chain) -> No
 
 def test_the_report_tells_of_the_checkpoints_of_each_round(chain) -> None:
     dataset, first, second = chain
-    rows = make_round_report(dataset)
+    rows = make_round_report(dataset).rounds
     assert [of.checkpoint_digest for of in rows] == [first.checkpoint.digest, second.checkpoint.digest]
     assert [of.held_out_masks for of in rows] == [first.evaluation.masks, second.evaluation.masks]
     assert rows[1].iou_1_click == second.evaluation.new.clicks.get(1)

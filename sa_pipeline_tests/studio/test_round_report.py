@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sa_pipeline.artifacts import RoundAssetName, artifact_name
 from sa_pipeline.cards.write import write_cards, write_rounds_page
 from sa_pipeline.catalog.build import build_catalog
 from sa_pipeline.catalog.query import query
@@ -14,6 +15,7 @@ from sa_pipeline.studio.filling import fill_queue
 from sa_pipeline.studio.models import Role, Stage, Tool
 from sa_pipeline.studio.prefilling import automatic_masks
 from sa_pipeline.studio.snapshot import snapshot_round
+from sa_pipeline.verifier.examples import readable_rounds
 from sa_pipeline_tests.studio.test_auditing import prefilled, without_left_part
 from sa_pipeline_tests.studio.work import accept_all, add_person, begin, thing
 
@@ -51,7 +53,7 @@ def worked(sqlite_studio):
 
 
 def test_figures_are_those_of_what_people_did(worked) -> None:
-    assisted, semi = make_round_report(worked.dataset)
+    assisted, semi = make_round_report(worked.dataset).rounds
     assert (assisted.round, assisted.stage, assisted.tasks, assisted.images) == (
         "assisted-1", "assisted_manual", 2, 1
     )  # fmt: skip
@@ -76,7 +78,7 @@ def test_figures_are_those_of_what_people_did(worked) -> None:
 
 
 def test_a_round_is_read_again_only_when_its_snapshot_changed(worked, monkeypatch) -> None:
-    first = make_round_report(worked.dataset)
+    first = make_round_report(worked.dataset).rounds
     assert read_round_report(worked.dataset.storage) == first
     fill_queue(worked, "semi-1", stage=Stage.SEMI_AUTOMATIC, images={2, 3}, prefill=automatic_masks(worked.dataset))
     begin(worked, add_person(worked, "Edith")).finish()
@@ -89,7 +91,7 @@ def test_a_round_is_read_again_only_when_its_snapshot_changed(worked, monkeypatc
         return measure_agreement(dataset, name)
 
     monkeypatch.setattr("sa_pipeline.round_figures.collect.measure_agreement", measured)
-    second = make_round_report(worked.dataset)
+    second = make_round_report(worked.dataset).rounds
     assert read == ["semi-1"]
     assert second[0] == first[0]
     assert second[1].kept > first[1].kept
@@ -115,7 +117,7 @@ def test_catalogue_and_page_show_the_rounds_and_the_card_leads_there(worked) -> 
 
 def test_without_rounds_the_page_says_so(tmp_path) -> None:
     dataset = open_dataset(tmp_path / "empty", DatasetConfig())
-    assert make_round_report(dataset) == []
+    assert make_round_report(dataset).rounds == []
     build_catalog(dataset)
     assert query(dataset, "SELECT count(*) FROM rounds").iloc[0, 0] == 0
     write_rounds_page(dataset)
@@ -128,3 +130,11 @@ def test_a_damaged_table_is_named_and_made_anew(worked) -> None:
     with pytest.raises(ArtifactError, match="is damaged or of another version"):
         read_round_report(worked.dataset.storage)
     assert make_round_report(worked.dataset) == made
+
+
+def test_a_round_whose_snapshot_is_damaged_is_left_out_and_hides_no_other(worked) -> None:
+    worked.dataset.storage.write_bytes(artifact_name(RoundAssetName.HUMAN_MASK_EVENTS, "assisted-1"), b"cut off")
+    made = make_round_report(worked.dataset)
+    assert [of.round for of in made.rounds] == ["semi-1"]
+    assert "human_mask_events" in made.left_out["assisted-1"]
+    assert set(readable_rounds(worked.dataset)) == {"semi-1"}
