@@ -26,6 +26,7 @@ from skimage import data
 from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset
 from sa_pipeline.demo import copy_demo_images
 from sa_pipeline.images.ledger import append_new_images, list_shards
+from sa_pipeline.masks.rle import counts_to_mask
 from sa_pipeline.progress import TerminalProgress, watched_by
 from sa_pipeline.sam.registry import load_model
 from sa_pipeline.settings import PipelineSettings, preset
@@ -64,16 +65,14 @@ from sa_pipeline.studio.schema import tasks
 SIZES = ((1280, 800), (2560, 1440))
 SCHEMES = ("light", "dark")
 CALLED = (
-    ("astronaut", "flag", "orange suit", "space shuttle model", "helmet", "face"),
-    ("photographer", "tripod", "camera", "grass", "coat"),
-    ("cat", "left eye", "nose", "whiskers", "ear"),
-    ("cup", "saucer", "spoon", "table", "handle of the cup", "foam"),
-    ("coin", "another coin", "coin with a head"),
-    ("motorcycle", "front wheel", "seat", "garage wall", "exhaust pipe", "floor"),
-    ("rocket", "launch tower", "flame", "sky", "smoke"),
+    {"suit": (120, 300), "head": (225, 110), "neck of the suit": (250, 220), "badge": (170, 385), "visor": (370, 390)},
+    {"coat": (100, 300), "sky": (100, 40), "grass": (420, 420), "hair": (235, 90), "tripod": (295, 400)},
+    {"left eye": (170, 115), "right eye": (320, 130), "nose": (265, 245), "fur": (225, 190)},
+    {"saucer": (150, 260), "table": (40, 360), "cup": (250, 60), "coffee": (270, 130), "spoon": (330, 270)},
+    {"coin": (340, 40), "small coin": (80, 55), "coin with a head": (330, 210), "cloth": (190, 75)},
 )
-"""Labels for the photographs, in the order of their ids."""
-STUFF = {"grass", "sky", "smoke", "garage wall", "floor", "foam"}
+"""Labels for the photographs, in the order of their ids, each with a pixel (XY) of what it names."""
+STUFF = {"grass", "sky", "fur", "table", "cloth"}
 Prefills = Mapping[int, Sequence[GivenMask]]
 
 
@@ -197,18 +196,17 @@ def _annotate(team: Team, name: str, skip: str = "") -> None:
         return skip_task(team.studio, person, grant.task_id, grant.lease.lease_token, skip)
     with team.studio.read() as connection:
         row = connection.execute(sa.select(tasks).where(tasks.c.task_id == grant.task_id)).one()
-    words = CALLED[row.image_id - 1]
-    given = team.masks[row.image_id]
+    size = (row.height, row.width)
     events = []
-    for prominence, mask in enumerate(given[: team.chance.randint(8, 16)]):
-        label = words[prominence] if prominence < len(words) else ""
+    named = _named(team.masks[row.image_id], CALLED[row.image_id - 1], size)
+    for prominence, (mask, label) in enumerate(named[: team.chance.randint(8, 16)]):
         state = ObjectState(
             object_id=uuid.uuid4(),
             label=label,
             kind=Kind.STUFF if label in STUFF else Kind.THING,
             unnameable=not label and team.chance.random() < 0.4,
             prominence=prominence,
-            mask=Rle(size=(row.height, row.width), counts=mask.counts),
+            mask=Rle(size=size, counts=mask.counts),
             prompts=mask.prompts,
         )
         for tool in [Tool.CLICK] * team.chance.randint(1, 3) + [Tool.LABEL]:
@@ -218,6 +216,21 @@ def _annotate(team: Team, name: str, skip: str = "") -> None:
     version = save(team.studio, person, grant.task_id, request).version
     finish_task(team.studio, person, grant.task_id, grant.lease.lease_token, version)
     return None
+
+
+def _named(
+    given: Sequence[GivenMask], called: Mapping[str, tuple[int, int]], size: tuple[int, int]
+) -> list[tuple[GivenMask, str]]:
+    """Masks with their labels: for each, the smallest mask with its pixel; then small ones without."""
+    left = [(counts_to_mask(mask.counts, size), mask) for mask in given]
+    left.sort(key=lambda pair: pair[0].sum())
+    named = []
+    for label, (x, y) in called.items():
+        found = next((pair for pair in left if pair[0][y, x]), None)
+        if found is not None:
+            named.append((found[1], label))
+            left = [pair for pair in left if pair is not found]
+    return named + [(mask, "") for _, mask in left]
 
 
 def _review(team: Team, person: Person, verdict: Verdict) -> None:
