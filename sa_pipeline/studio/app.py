@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from sqlalchemy.exc import DataError, IntegrityError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -36,13 +37,14 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         413: "The body is too large.",
         422: "A field is wrong.",
         429: "That was too often.",
+        500: "A file of the dataset is damaged or cannot be read; for whoever runs the server.",
         503: "The database does not answer; try again.",
     }.items()
 }
 
 
-def create_app(dataset: Dataset, studio: Studio) -> FastAPI:
-    """Makes the server of a dataset's open studio; closing the studio is the caller's business."""
+def create_api() -> FastAPI:
+    """The API's routes with their description, and no studio behind them yet."""
     app = FastAPI(
         title="sa_pipeline annotation studio",
         description=package.__doc__ or "",
@@ -52,11 +54,17 @@ def create_app(dataset: Dataset, studio: Studio) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.workplace = make_workplace(dataset, studio)
     api = APIRouter(prefix="/api", responses=_PROBLEMS)
     for router in _ROUTERS:
         api.include_router(router)
     app.include_router(api)
+    return app
+
+
+def create_app(dataset: Dataset, studio: Studio) -> FastAPI:
+    """Makes the server of a dataset's open studio; closing the studio is the caller's business."""
+    app = create_api()
+    app.state.workplace = make_workplace(dataset, studio)
     app.router.default = _elsewhere(Page())
     app.add_exception_handler(RequestValidationError, _wrong_field)
     app.add_exception_handler(HTTPException, _http_problem)
@@ -94,11 +102,20 @@ def _wrong_field(_request: Request, error: Exception) -> Response:
     return problem(invalid(f"{place}: {message}{more}."))
 
 
-def _http_problem(_request: Request, error: Exception) -> Response:
+def _http_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
+    headers = {"Allow": _allowed_methods(request.url.path)} if error.status_code == 405 else error.headers
     codes = {400: "not_json", 404: "not_found", 405: "wrong_method", 413: "too_large"}
     content = Problem(detail=str(error.detail), code=codes.get(error.status_code, "refused"))
-    return JSONResponse(content.model_dump(mode="json"), error.status_code, error.headers)
+    return JSONResponse(content.model_dump(mode="json"), error.status_code, headers)
+
+
+def _allowed_methods(path: str) -> str:
+    """The methods of an address; of several routes to it, Starlette names those of the first."""
+    routes = [route for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    first = next(route for route in routes if route.path_regex.match(path.removeprefix(API.rstrip("/"))))
+    allowed = {method for route in routes if route.path == first.path for method in route.methods or ()}
+    return ", ".join(sorted(allowed))
 
 
 def _own_problem(request: Request, error: Exception) -> Response:

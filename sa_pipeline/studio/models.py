@@ -7,7 +7,7 @@ import enum
 import uuid
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints, field_validator
 
 MAX_EVENTS_PER_SAVE = 200
 MAX_COUNTS_LENGTH = 4_000_000
@@ -18,7 +18,22 @@ MAX_TIME = 253_402_300_799
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)]
-Point = tuple[float, float]
+
+
+def _no_flag(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("expected a number")
+    return value
+
+
+# In requests: pydantic would take "1" and true for numbers, too.
+Real = Annotated[float, Strict()]
+Whole = Annotated[int, Strict()]
+Flag = Annotated[bool, Strict()]
+Foreground = Annotated[Literal[0, 1], BeforeValidator(_no_flag)]
+PromptLabel = Annotated[Literal[-1, 0, 1, 2, 3], BeforeValidator(_no_flag)]
+Output = Annotated[Literal[0, 1, 2, 3], BeforeValidator(_no_flag)]
+Point = tuple[Real, Real]
 
 
 class _Body(BaseModel):
@@ -109,7 +124,7 @@ class Tool(enum.StrEnum):
 class Rle(_Body):
     """A mask as COCO's compressed run lengths, as pycocotools writes them."""
 
-    size: tuple[int, int] = Field(description="height and width of the task's image, px")
+    size: tuple[Whole, Whole] = Field(description="height and width of the task's image, px")
     counts: str = Field(max_length=MAX_COUNTS_LENGTH)
 
 
@@ -117,12 +132,12 @@ class Prompts(_Body):
     """What SAM was asked with for the mask as it is; empty for a mask that was only painted."""
 
     point_coords: list[Point] = Field(default=[], max_length=200)
-    point_labels: list[Literal[0, 1]] = Field(default=[], max_length=200)
-    box: tuple[float, float, float, float] | None = Field(default=None, description="XYXY")
-    output: Literal[0, 1, 2, 3] | None = Field(
+    point_labels: list[Foreground] = Field(default=[], max_length=200)
+    box: tuple[Real, Real, Real, Real] | None = Field(default=None, description="XYXY")
+    output: Output | None = Field(
         default=None, description="the decoder's output: 0 for several prompts; 1 subpart, 2 part, 3 whole for one"
     )
-    predicted_iou: float | None = None
+    predicted_iou: Real | None = None
 
 
 class ObjectState(_Body):
@@ -131,15 +146,15 @@ class ObjectState(_Body):
     object_id: uuid.UUID
     label: Word = Field(default="", description="in the annotator's own words")
     kind: Kind = Kind.THING
-    unnameable: bool = Field(default=False, description="the annotator said: can't name it")
-    prominence: int = Field(default=0, ge=0, le=100_000, description="0 first; ties by the time of making")
+    unnameable: Flag = Field(default=False, description="the annotator said: can't name it")
+    prominence: Whole = Field(default=0, ge=0, le=100_000, description="0 first; ties by the time of making")
     source: Source = Source.MANUAL
-    source_mask_id: int | None = Field(
+    source_mask_id: Whole | None = Field(
         default=None, ge=0, lt=2**53, description="the automatic mask that it was pre-filled from"
     )
     mask: Rle | None = Field(default=None, description="None: nothing painted yet")
     prompts: Prompts = Prompts()
-    deleted: bool = False
+    deleted: Flag = False
 
 
 class Event(_Body):
@@ -148,8 +163,8 @@ class Event(_Body):
     op_id: uuid.UUID = Field(description="made by the client; the same id is applied once only")
     tool: Tool
     object: ObjectState
-    at: float = Field(ge=0, le=MAX_TIME, description="the client's clock")
-    active_seconds: float = Field(
+    at: Real = Field(ge=0, le=MAX_TIME, description="the client's clock")
+    active_seconds: Real = Field(
         default=0.0, ge=0, le=3600, description="worked since the event before; idle and hidden time left out"
     )
 
@@ -232,8 +247,8 @@ class Pin(_Answer):
 class NewPin(_Body):
     """A remark that a reviewer places."""
 
-    x: float = Field(ge=0, le=100_000)
-    y: float = Field(ge=0, le=100_000)
+    x: Real = Field(ge=0, le=100_000)
+    y: Real = Field(ge=0, le=100_000)
     comment: Sentence = Field(min_length=1)
     object_id: uuid.UUID | None = None
 
@@ -278,7 +293,7 @@ class Save(_Body):
     """Changes of a task, in order."""
 
     lease_token: str = Field(max_length=200)
-    base_version: int = Field(ge=0, description="the version that the first new event builds on")
+    base_version: Whole = Field(ge=0, description="the version that the first new event builds on")
     events: list[Event] = Field(min_length=1, max_length=MAX_EVENTS_PER_SAVE)
 
 
@@ -301,7 +316,7 @@ class Finish(_Body):
     """The annotator is done with the picture."""
 
     lease_token: str = Field(max_length=200)
-    version: int = Field(ge=0)
+    version: Whole = Field(ge=0)
 
 
 class Skip(_Body):
@@ -322,7 +337,7 @@ class Review(_Body):
     """A reviewer's decision; sent back only with at least one pin."""
 
     lease_token: str = Field(max_length=200)
-    version: int = Field(ge=0)
+    version: Whole = Field(ge=0)
     verdict: Verdict
     pins: list[NewPin] = Field(default=[], max_length=MAX_PINS_PER_REVIEW)
     comment: Sentence = ""
@@ -389,9 +404,9 @@ class GuidelineCase(_Answer):
 class NewCase(_Body):
     """An unclear case, marked on the picture."""
 
-    task_id: int
-    x: float = Field(ge=0, le=100_000)
-    y: float = Field(ge=0, le=100_000)
+    task_id: Whole
+    x: Real = Field(ge=0, le=100_000)
+    y: Real = Field(ge=0, le=100_000)
     question: Sentence = Field(min_length=1)
 
 
@@ -458,7 +473,7 @@ class Decode(_Body):
     point_coords: list[Point] = Field(
         min_length=1, max_length=200, description="px of the decoder's input (image px times scale)"
     )
-    point_labels: list[Literal[-1, 0, 1, 2, 3]] = Field(
+    point_labels: list[PromptLabel] = Field(
         min_length=1, max_length=200, description="1 foreground, 0 background, 2 and 3 a box's corners, -1 padding"
     )
     mask_input: str | None = Field(

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Request, Security
+from fastapi.security import APIKeyCookie, HTTPBearer
 
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.studio.database import Studio
@@ -14,7 +15,7 @@ from sa_pipeline.studio.models import Role
 from sa_pipeline.studio.people import Person
 from sa_pipeline.studio.pictures import Pictures
 from sa_pipeline.studio.refusals import role_needed
-from sa_pipeline.studio.security import Caller
+from sa_pipeline.studio.security import COOKIE, CSRF_HEADER, Caller
 
 
 @dataclass(frozen=True)
@@ -37,39 +38,54 @@ def make_workplace(dataset: Dataset, studio: Studio) -> Workplace:
     return Workplace(dataset, studio, Pictures(dataset), Labels(studio), ServerDecoders(decoder))
 
 
-def _workplace(request: Request) -> Workplace:
+# For the API's description: who asks was found out before, by the gate.
+_SESSION = APIKeyCookie(
+    name=COOKIE,
+    auto_error=False,
+    description=f"A browser's session, opened by POST /api/session; changes need the header {CSRF_HEADER} too.",
+)
+_TOKEN = HTTPBearer(auto_error=False, description="A personal token, for programs.")
+
+
+# These wait for nothing; were they not `async`, each would be sent to another thread and back.
+async def _workplace(request: Request) -> Workplace:
     workplace: Workplace = request.app.state.workplace
     return workplace
 
 
-def _caller_or_nobody(request: Request) -> Caller | None:
+async def _caller_or_nobody(request: Request) -> Caller | None:
     caller: Caller | None = request.state.caller
     return caller
 
 
-def _caller(request: Request) -> Caller:
+async def _caller(
+    request: Request, _session: Annotated[object, Security(_SESSION)], _token: Annotated[object, Security(_TOKEN)]
+) -> Caller:
     caller: Caller = request.state.caller
     return caller
 
 
-def _person(request: Request) -> Person:
-    return _caller(request).person
+CallerHere = Annotated[Caller, Depends(_caller)]
+CallerOrNobody = Annotated[Caller | None, Depends(_caller_or_nobody)]
+
+
+async def _person(caller: CallerHere) -> Person:
+    return caller.person
+
+
+AnyPerson = Annotated[Person, Depends(_person)]
 
 
 def _needing(role: Role) -> "Depends":  # type: ignore[valid-type]
-    def person(request: Request) -> Person:
-        found = _person(request)
-        if not found.may(role):
+    async def person(person: AnyPerson) -> Person:
+        if not person.may(role):
             raise role_needed(role)
-        return found
+        return person
 
     return Depends(person)
 
 
 Here = Annotated[Workplace, Depends(_workplace)]
-CallerHere = Annotated[Caller, Depends(_caller)]
-CallerOrNobody = Annotated[Caller | None, Depends(_caller_or_nobody)]
-AnyPerson = Annotated[Person, Depends(_person)]
 Reviewer = Annotated[Person, _needing(Role.REVIEWER)]
 Lead = Annotated[Person, _needing(Role.LEAD)]
 

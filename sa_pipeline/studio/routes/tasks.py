@@ -61,7 +61,8 @@ def take_task(here: Here, person: AnyPerson, task_id: Number) -> TaskDetail:
     return _granted(here, person, lease_task(here.studio, person, task_id))
 
 
-@router.get("/{task_id}")
+# `int` keeps /tasks/lease from being taken for a task, so that asking for it by GET is a wrong method.
+@router.get("/{task_id:int}")
 def read_task(here: Here, person: AnyPerson, task_id: Number) -> TaskDetail:
     """A task to look at."""
     _check_may_see(here, person, task_id)

@@ -4,6 +4,7 @@ import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import BeforeValidator
 
 from sa_pipeline.studio.models import Annotator, AnnotatorStatistics, TaskSummary
 from sa_pipeline.studio.people import list_annotators
@@ -12,6 +13,14 @@ from sa_pipeline.studio.times import day_of
 from sa_pipeline.studio.workplace import Here, Reviewer
 
 router = APIRouter(tags=["team"])
+
+
+def _day(text: str | None) -> datetime.date | None:
+    # pydantic would take a number too, as seconds since 1970.
+    try:
+        return None if text is None else datetime.date.fromisoformat(text)
+    except ValueError:
+        raise ValueError("expected a day such as 2026-03-01") from None
 
 
 @router.get("/annotators")
@@ -32,7 +41,7 @@ def read_statistics(
 def list_daily_qa(
     here: Here,
     _person: Reviewer,
-    day: Annotated[datetime.date | None, Query(description="default: today")] = None,
+    day: Annotated[datetime.date | None, BeforeValidator(_day), Query(description="default: today")] = None,
     per_annotator: Annotated[int | None, Query(ge=0, le=100, description="default: the settings'")] = None,
 ) -> list[TaskSummary]:
     """Some of the tasks that each person finished on a day, drawn by chance."""
