@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
@@ -53,11 +53,11 @@ def create_api() -> FastAPI:
         # The pages that FastAPI makes of the description load scripts from elsewhere.
         docs_url=None,
         redoc_url=None,
+        # The address would be made from the header Host.
+        redirect_slashes=False,
     )
-    api = APIRouter(prefix="/api", responses=_PROBLEMS)
     for router in _ROUTERS:
-        api.include_router(router)
-    app.include_router(api)
+        app.include_router(router, prefix=API.rstrip("/"), responses=_PROBLEMS)
     return app
 
 
@@ -71,6 +71,7 @@ def create_app(dataset: Dataset, studio: Studio) -> FastAPI:
     app.add_exception_handler(SaPipelineError, _own_problem)
     app.add_exception_handler(IntegrityError, _conflict)
     app.add_exception_handler(DataError, _conflict)
+    app.add_exception_handler(Exception, _unforeseen)
     # The last that is added sees a request first.
     app.add_middleware(Gate, studio=studio)
     app.add_middleware(BodyLimit, max_bytes=studio.settings.max_body_bytes)
@@ -106,7 +107,7 @@ def _http_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     headers = {"Allow": _allowed_methods(request.url.path)} if error.status_code == 405 else error.headers
     codes = {400: "not_json", 404: "not_found", 405: "wrong_method", 413: "too_large"}
-    content = Problem(detail=str(error.detail), code=codes.get(error.status_code, "refused"))
+    content = Problem(detail=f"{str(error.detail).rstrip('.')}.", code=codes.get(error.status_code, "refused"))
     return JSONResponse(content.model_dump(mode="json"), error.status_code, headers)
 
 
@@ -129,3 +130,9 @@ def _own_problem(request: Request, error: Exception) -> Response:
 def _conflict(request: Request, error: Exception) -> Response:
     _LOG.error("%s %s: %s", request.method, request.url.path, error)
     return problem(RefusedError(409, "conflict", "The request does not go with what the database holds; load again."))
+
+
+def _unforeseen(_request: Request, _error: Exception) -> Response:
+    # Uvicorn writes it to the log.
+    sentence = "The server failed at this request; its log says why."
+    return JSONResponse(Problem(detail=sentence, code="broken").model_dump(mode="json"), 500)

@@ -23,6 +23,18 @@ MAKING = (TaskState.OPEN, TaskState.SENT_BACK)
 """States in which an annotator changes a task."""
 
 
+ME = sa.bindparam("me", type_=sa.Integer)
+NOW = sa.bindparam("now", type_=sa.Double)
+"""Who asks, and when: values of statements that are built once, since building them takes longer than running them."""
+
+FREE_FOR_ME = sa.or_(tasks.c.holder_id.is_(None), tasks.c.holder_id == ME, tasks.c.lease_until < NOW)
+"""Condition on a task: nobody else holds it now."""
+
+_LOCKED = sa.select(tasks).where(tasks.c.task_id == sa.bindparam("task_id")).with_for_update()
+
+_LOCK_PERSON = sa.select(annotators.c.annotator_id).where(annotators.c.annotator_id == ME).with_for_update()
+
+
 @dataclass(frozen=True)
 class Grant:
     """A task that was handed out."""
@@ -37,13 +49,9 @@ def new_lease(studio: Studio) -> Lease:
     return Lease(lease_token=secrets.token_urlsafe(24), lease_until=until)
 
 
-def free_for(person: Person, now: float) -> sa.ColumnElement[bool]:
-    """Condition on a task: nobody else holds it now."""
-    return sa.or_(
-        tasks.c.holder_id.is_(None),
-        tasks.c.holder_id == person.annotator_id,
-        tasks.c.lease_until < now,
-    )
+def lock_person(connection: sa.Connection, person: Person) -> None:
+    """Has one person's requests for tasks come one after another, so that two pages at once get the same task."""
+    connection.execute(_LOCK_PERSON, {"me": person.annotator_id})
 
 
 def give(connection: sa.Connection, task_id: int, person: Person, lease: Lease) -> Grant:
@@ -69,7 +77,7 @@ def locked_task(connection: sa.Connection, task_id: int) -> TaskRow:
     Raises:
         RefusedError: not_found.
     """
-    row = connection.execute(sa.select(tasks).where(tasks.c.task_id == task_id).with_for_update()).one_or_none()
+    row = connection.execute(_LOCKED, {"task_id": task_id}).one_or_none()
     if row is None:
         raise not_found(f"task {task_id}")
     return row

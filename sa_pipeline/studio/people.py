@@ -22,6 +22,18 @@ _SECRET_BYTES = 32
 _MAX_NAME = 100
 _RANKS = tuple(Role)
 
+# Asked with every request.
+_SESSION = (
+    sa.select(annotators, sessions.c.csrf_token)
+    .join(sessions)
+    .where(
+        sessions.c.session_hash == sa.bindparam("hash"),
+        sessions.c.expires_at > sa.bindparam("now"),
+        annotators.c.active,
+    )
+)
+_OWNER = sa.select(annotators).where(annotators.c.token_hash == sa.bindparam("hash"), annotators.c.active)
+
 
 @dataclass(frozen=True)
 class Person:
@@ -169,21 +181,15 @@ def sign_out(studio: Studio, secret: str) -> None:
 
 def session_of(studio: Studio, secret: str) -> OpenSession | None:
     """The session of a cookie's secret; None when there is none, or it has expired."""
-    query = (
-        sa.select(annotators, sessions.c.csrf_token)
-        .join(sessions)
-        .where(sessions.c.session_hash == _hash(secret), sessions.c.expires_at > studio.clock(), annotators.c.active)
-    )
     with studio.read() as connection:
-        row = connection.execute(query).one_or_none()
+        row = connection.execute(_SESSION, {"hash": _hash(secret), "now": studio.clock()}).one_or_none()
     return OpenSession(_person(row), row.csrf_token) if row else None
 
 
 def person_of_token(studio: Studio, token: str) -> Person | None:
     """The owner of a personal token; None when nobody has it, or may not work any more."""
-    query = sa.select(annotators).where(annotators.c.token_hash == _hash(token), annotators.c.active)
     with studio.read() as connection:
-        row = connection.execute(query).one_or_none()
+        row = connection.execute(_OWNER, {"hash": _hash(token)}).one_or_none()
     return _person(row) if row else None
 
 

@@ -86,6 +86,12 @@ class Pictures:
         self._shards: list[str] = []
         self._first_ids: dict[str, int] = {}
 
+    def warm_up(self) -> None:
+        """Loads the libraries that read the files, which takes a second that the first request would wait for."""
+        for shard in self.shards()[:1]:
+            self.first_id(shard)
+            self._places(shard)
+
     def shards(self) -> list[str]:
         """The dataset's shards, in order."""
         return list_shards(self._dataset.storage)

@@ -4,12 +4,15 @@ import sqlalchemy as sa
 
 from sa_pipeline.studio.database import Studio
 from sa_pipeline.studio.leases import (
+    FREE_FOR_ME,
     MAKING,
+    ME,
+    NOW,
     Grant,
     check_held,
     close_lease,
-    free_for,
     give,
+    lock_person,
     locked_task,
     new_lease,
     was_closed_by,
@@ -17,9 +20,92 @@ from sa_pipeline.studio.leases import (
 from sa_pipeline.studio.models import Role, TaskState
 from sa_pipeline.studio.people import Person
 from sa_pipeline.studio.refusals import pilot_running, queue_empty, stale_version
-from sa_pipeline.studio.schema import annotators, rounds, task_refusals, tasks
+from sa_pipeline.studio.schema import rounds, task_refusals, tasks
+
+UPCOMING = 2
+"""Pictures that are named beforehand, to be fetched ahead."""
 
 _DONE = (TaskState.ACCEPTED, TaskState.SKIPPED)
+
+
+_ROUND = sa.bindparam("of_round", type_=sa.String)
+_PILOT = sa.bindparam("of_pilot", type_=sa.Boolean)
+_OTHER_THAN = sa.bindparam("other_than", type_=sa.Integer)
+
+_CURRENT_ROUND = (
+    sa.select(rounds.c.name)
+    .where(rounds.c.state == "open")
+    .order_by(
+        sa.case(
+            (
+                sa.exists().where(
+                    tasks.c.round == rounds.c.name,
+                    tasks.c.state == TaskState.OPEN.value,
+                    tasks.c.annotator_id.is_(None),
+                ),
+                0,
+            ),
+            else_=1,
+        ),
+        rounds.c.created_at.desc(),
+        rounds.c.name,
+    )
+    .limit(1)
+)
+_PILOT_TASKS_LEFT = sa.select(sa.func.count()).where(
+    tasks.c.round == _ROUND, tasks.c.pilot, tasks.c.state.not_in([state.value for state in _DONE])
+)
+
+_BEGUN = (
+    sa.select(tasks.c.task_id)
+    .join(rounds)
+    .where(
+        sa.or_(
+            sa.and_(tasks.c.annotator_id == ME, tasks.c.state.in_([state.value for state in MAKING])),
+            sa.and_(tasks.c.holder_id == ME, tasks.c.annotator_id.is_(None), tasks.c.state == TaskState.OPEN.value),
+        ),
+        FREE_FOR_ME,
+        rounds.c.state == "open",
+    )
+    .order_by((tasks.c.state == TaskState.SENT_BACK.value).desc(), tasks.c.task_id)
+)
+"""Tasks that the person has begun or was given, those that were sent back first."""
+
+_other = tasks.alias()
+_NEW = (
+    sa.select(tasks.c.task_id)
+    .where(
+        tasks.c.round == _ROUND,
+        tasks.c.pilot == _PILOT,
+        tasks.c.state == TaskState.OPEN.value,
+        tasks.c.annotator_id.is_(None),
+        sa.or_(tasks.c.holder_id.is_(None), tasks.c.lease_until < NOW),
+        ~sa.exists().where(task_refusals.c.task_id == tasks.c.task_id, task_refusals.c.annotator_id == ME),
+        # Those who see a picture independently must be different people.
+        ~sa.exists().where(
+            _other.c.round == tasks.c.round,
+            _other.c.image_id == tasks.c.image_id,
+            _other.c.task_id != tasks.c.task_id,
+            sa.or_(_other.c.annotator_id == ME, _other.c.holder_id == ME, _other.c.reviewer_id == ME),
+        ),
+    )
+    .order_by(tasks.c.priority, tasks.c.task_id)
+)
+"""Tasks of a round that the person may be given."""
+
+_TAKE_BEGUN = _BEGUN.limit(1).with_for_update(of=tasks)
+_TAKE_NEW = (
+    tasks.update()
+    .where(tasks.c.task_id == _NEW.limit(1).with_for_update(of=tasks, skip_locked=True).scalar_subquery())
+    .values(
+        holder_id=ME,
+        lease_token=sa.bindparam("token", type_=sa.String),
+        lease_until=sa.bindparam("until", type_=sa.Double),
+    )
+    .returning(tasks.c.task_id)
+)
+_UPCOMING_BEGUN = _BEGUN.where(tasks.c.task_id != _OTHER_THAN).limit(UPCOMING)
+_UPCOMING_NEW = _NEW.where(tasks.c.task_id != _OTHER_THAN).limit(UPCOMING)
 
 
 def current_round(connection: sa.Connection) -> str | None:
@@ -27,23 +113,12 @@ def current_round(connection: sa.Connection) -> str | None:
 
     A round that was imported as finished work has none, and must not hide an older one that goes on.
     """
-    waits = sa.exists().where(
-        tasks.c.round == rounds.c.name, tasks.c.state == TaskState.OPEN.value, tasks.c.annotator_id.is_(None)
-    )
-    newest = (
-        sa.select(rounds.c.name)
-        .where(rounds.c.state == "open")
-        .order_by(sa.case((waits, 0), else_=1), rounds.c.created_at.desc(), rounds.c.name)
-    )
-    return connection.scalar(newest.limit(1))
+    return connection.scalar(_CURRENT_ROUND)
 
 
 def pilot_tasks_left(connection: sa.Connection, round_name: str) -> int:
     """Pilot tasks of a round that are neither accepted nor skipped (paper §F: the team tries the guidelines first)."""
-    left = sa.select(sa.func.count()).where(
-        tasks.c.round == round_name, tasks.c.pilot, tasks.c.state.not_in([state.value for state in _DONE])
-    )
-    return connection.scalar(left) or 0
+    return connection.scalar(_PILOT_TASKS_LEFT, {"of_round": round_name}) or 0
 
 
 def lease_next(studio: Studio, person: Person) -> Grant:
@@ -55,11 +130,11 @@ def lease_next(studio: Studio, person: Person) -> Grant:
     lease = new_lease(studio)
     now = studio.clock()
 
+    me = {"me": person.annotator_id, "now": now}
+
     def take(connection: sa.Connection) -> Grant:
-        # One person's requests come one after another, so that two pages at once get the same task.
-        me = annotators.c.annotator_id == person.annotator_id
-        connection.execute(sa.select(annotators.c.annotator_id).where(me).with_for_update())
-        begun = connection.scalar(_begun(person, now).with_for_update(of=tasks))
+        lock_person(connection, person)
+        begun = connection.scalar(_TAKE_BEGUN, me)
         if begun is not None:
             return give(connection, begun, person, lease)
         round_name = current_round(connection)
@@ -68,13 +143,8 @@ def lease_next(studio: Studio, person: Person) -> Grant:
         left = pilot_tasks_left(connection, round_name)
         if left and not person.may(Role.REVIEWER):
             raise pilot_running(left)
-        new = _next_new(person, round_name, now, pilot=left > 0).with_for_update(of=tasks, skip_locked=True)
-        taken = connection.scalar(
-            tasks.update()
-            .where(tasks.c.task_id == new.scalar_subquery())
-            .values(holder_id=person.annotator_id, lease_token=lease.lease_token, lease_until=lease.lease_until)
-            .returning(tasks.c.task_id)
-        )
+        given = {"of_round": round_name, "of_pilot": left > 0, "token": lease.lease_token, "until": lease.lease_until}
+        taken = connection.scalar(_TAKE_NEW, me | given)
         if taken is None:
             raise queue_empty(f"The queue of round {round_name} has no task for you; all are done or in other hands.")
         return Grant(taken, lease)
@@ -82,15 +152,16 @@ def lease_next(studio: Studio, person: Person) -> Grant:
     return studio.write(take)
 
 
-def upcoming_tasks(connection: sa.Connection, person: Person, task_id: int, now: float, limit: int = 2) -> list[int]:
-    """Tasks that the person is likely to be given after that one."""
-    begun = connection.scalars(_begun(person, now).where(tasks.c.task_id != task_id).limit(limit)).all()
+def upcoming_tasks(connection: sa.Connection, person: Person, task_id: int, now: float) -> list[int]:
+    """Tasks that the person is likely to be given after that one, `UPCOMING` at most."""
+    me = {"me": person.annotator_id, "now": now, "other_than": task_id}
+    begun = connection.scalars(_UPCOMING_BEGUN, me).all()
     round_name = current_round(connection)
-    if round_name is None or len(begun) >= limit:
+    if round_name is None or len(begun) >= UPCOMING:
         return list(begun)
     pilot = pilot_tasks_left(connection, round_name) > 0
-    new = _next_new(person, round_name, now, pilot=pilot).where(tasks.c.task_id != task_id)
-    return [*begun, *connection.scalars(new.limit(limit - len(begun)))]
+    new = connection.scalars(_UPCOMING_NEW, me | {"of_round": round_name, "of_pilot": pilot})
+    return [*begun, *new][:UPCOMING]
 
 
 def finish_task(studio: Studio, person: Person, task_id: int, lease_token: str, version: int) -> None:
@@ -143,43 +214,3 @@ def skip_task(studio: Studio, person: Person, task_id: int, lease_token: str, re
         )
 
     studio.write(skip)
-
-
-def _begun(person: Person, now: float) -> sa.Select[int]:
-    me = person.annotator_id
-    own = sa.and_(tasks.c.annotator_id == me, tasks.c.state.in_([state.value for state in MAKING]))
-    given = sa.and_(tasks.c.holder_id == me, tasks.c.annotator_id.is_(None), tasks.c.state == TaskState.OPEN.value)
-    return (
-        sa.select(tasks.c.task_id)
-        .join(rounds)
-        .where(sa.or_(own, given), free_for(person, now), rounds.c.state == "open")
-        .order_by((tasks.c.state == TaskState.SENT_BACK.value).desc(), tasks.c.task_id)
-        .limit(1)
-    )
-
-
-def _next_new(person: Person, round_name: str, now: float, *, pilot: bool) -> sa.Select[int]:
-    me = person.annotator_id
-    other = tasks.alias()
-    refused = sa.exists().where(task_refusals.c.task_id == tasks.c.task_id, task_refusals.c.annotator_id == me)
-    # Those who see a picture independently must be different people.
-    seen = sa.exists().where(
-        other.c.round == tasks.c.round,
-        other.c.image_id == tasks.c.image_id,
-        other.c.task_id != tasks.c.task_id,
-        sa.or_(other.c.annotator_id == me, other.c.holder_id == me, other.c.reviewer_id == me),
-    )
-    return (
-        sa.select(tasks.c.task_id)
-        .where(
-            tasks.c.round == round_name,
-            tasks.c.pilot == (sa.true() if pilot else sa.false()),
-            tasks.c.state == TaskState.OPEN.value,
-            tasks.c.annotator_id.is_(None),
-            sa.or_(tasks.c.holder_id.is_(None), tasks.c.lease_until < now),
-            ~refused,
-            ~seen,
-        )
-        .order_by(tasks.c.priority, tasks.c.task_id)
-        .limit(1)
-    )

@@ -4,12 +4,14 @@ import sqlalchemy as sa
 
 from sa_pipeline.studio.database import Studio
 from sa_pipeline.studio.leases import (
+    FREE_FOR_ME,
+    ME,
     Grant,
     TaskRow,
     check_held,
     close_lease,
-    free_for,
     give,
+    lock_person,
     locked_task,
     new_lease,
     was_closed_by,
@@ -18,9 +20,35 @@ from sa_pipeline.studio.models import Feedback, NewPin, Pin, Review, Role, TaskS
 from sa_pipeline.studio.people import Person
 from sa_pipeline.studio.pictures import Pictures
 from sa_pipeline.studio.refusals import invalid, not_found, not_yours, queue_empty, stale_version
-from sa_pipeline.studio.schema import annotators, objects, pins, rounds, tasks
+from sa_pipeline.studio.schema import objects, pins, rounds, tasks
 from sa_pipeline.studio.times import start_of_day
 from sa_pipeline.studio.views import PINS, TASKS, Row, pin, summary
+
+_EXPECTED_WRONG = (
+    sa.select(sa.func.sum(objects.c.doubt))
+    .where(objects.c.task_id == tasks.c.task_id, ~objects.c.deleted)
+    .correlate(tasks)
+    .scalar_subquery()
+)
+_WAITING = (
+    sa.select(tasks.c.task_id)
+    .join(rounds)
+    .where(
+        tasks.c.state == TaskState.FINISHED.value,
+        tasks.c.annotator_id.is_distinct_from(ME),
+        FREE_FOR_ME,
+        rounds.c.state == "open",
+    )
+    .order_by(
+        sa.case((tasks.c.holder_id == ME, 0), else_=1),
+        tasks.c.pilot.desc(),
+        sa.func.coalesce(_EXPECTED_WRONG, 0.0).desc(),
+        tasks.c.finished_at,
+        tasks.c.task_id,
+    )
+    .limit(1)
+    .with_for_update(of=tasks, skip_locked=True)
+)
 
 
 def lease_review(studio: Studio, person: Person) -> Grant:
@@ -33,37 +61,11 @@ def lease_review(studio: Studio, person: Person) -> Grant:
         RefusedError: queue_empty.
     """
     lease = new_lease(studio)
-    now = studio.clock()
-    expected_wrong = (
-        sa.select(sa.func.sum(objects.c.doubt))
-        .where(objects.c.task_id == tasks.c.task_id, ~objects.c.deleted)
-        .correlate(tasks)
-        .scalar_subquery()
-    )
-    waiting = (
-        sa.select(tasks.c.task_id)
-        .join(rounds)
-        .where(
-            tasks.c.state == TaskState.FINISHED.value,
-            tasks.c.annotator_id.is_distinct_from(person.annotator_id),
-            free_for(person, now),
-            rounds.c.state == "open",
-        )
-        .order_by(
-            sa.case((tasks.c.holder_id == person.annotator_id, 0), else_=1),
-            tasks.c.pilot.desc(),
-            sa.func.coalesce(expected_wrong, 0.0).desc(),
-            tasks.c.finished_at,
-            tasks.c.task_id,
-        )
-        .limit(1)
-        .with_for_update(of=tasks, skip_locked=True)
-    )
+    me = {"me": person.annotator_id, "now": studio.clock()}
 
     def take(connection: sa.Connection) -> Grant:
-        me = annotators.c.annotator_id == person.annotator_id
-        connection.execute(sa.select(annotators.c.annotator_id).where(me).with_for_update())
-        task_id = connection.scalar(waiting)
+        lock_person(connection, person)
+        task_id = connection.scalar(_WAITING, me)
         if task_id is None:
             raise queue_empty("No finished task of another person waits for review.")
         return give(connection, task_id, person, lease)

@@ -21,6 +21,23 @@ from sa_pipeline.studio.schema import events, objects, tasks
 _WRITABLE = (*MAKING, TaskState.FINISHED)
 """A finished task is mended by the reviewer who holds it."""
 
+# Built once: building them takes longer than running them.
+_TASK_ID = sa.bindparam("task_id", type_=sa.Integer)
+_SIZE = sa.select(tasks.c.height, tasks.c.width).where(tasks.c.task_id == _TASK_ID)
+_KNOWN_EVENTS = sa.select(events.c.op_id, events.c.task_id, events.c.annotator_id).where(
+    events.c.op_id.in_(sa.bindparam("op_ids", expanding=True))
+)
+_KNOWN_OBJECTS = sa.select(objects.c.object_id).where(
+    objects.c.task_id == _TASK_ID, objects.c.object_id.in_(sa.bindparam("object_ids", expanding=True))
+)
+_CHANGE_OBJECT = (
+    objects.update()
+    .where(objects.c.task_id == sa.bindparam("of_task"), objects.c.object_id == sa.bindparam("of_object"))
+    # The verifier judged the mask that was there before.
+    .values(doubt=sa.case((objects.c.counts == sa.bindparam("new_counts"), objects.c.doubt)))
+)
+_MASKS = sa.select(sa.func.count()).where(objects.c.task_id == _TASK_ID, ~objects.c.deleted, objects.c.area > 0)
+
 
 @dataclass(frozen=True)
 class MeasuredMask:
@@ -106,7 +123,7 @@ def save(studio: Studio, person: Person, task_id: int, request: Save) -> Saved:
 
 def _size_of(studio: Studio, task_id: int) -> tuple[int, int]:
     with studio.read() as connection:
-        row = connection.execute(sa.select(tasks.c.height, tasks.c.width).where(tasks.c.task_id == task_id)).first()
+        row = connection.execute(_SIZE, {"task_id": task_id}).first()
     if row is None:
         raise not_found(f"task {task_id}")
     return row.height, row.width
@@ -124,11 +141,7 @@ def _measure_all(sent: Sequence[Event], size: tuple[int, int]) -> dict[uuid.UUID
 
 
 def _known(connection: sa.Connection, row: TaskRow, sent: Sequence[Event], person: Person) -> set[uuid.UUID]:
-    found = connection.execute(
-        sa.select(events.c.op_id, events.c.task_id, events.c.annotator_id).where(
-            events.c.op_id.in_([event.op_id for event in sent])
-        )
-    ).all()
+    found = connection.execute(_KNOWN_EVENTS, {"op_ids": [event.op_id for event in sent]}).all()
     for event in found:
         if event.task_id != row.task_id or event.annotator_id != person.annotator_id:
             raise RefusedError(
@@ -175,22 +188,19 @@ def _put_objects(
     for version, event in enumerate(fresh, start=row.version + 1):
         first.setdefault(event.object.object_id, version)
         last[event.object.object_id] = (version, event)
-    of_task = objects.c.task_id == row.task_id
-    known = set(connection.scalars(sa.select(objects.c.object_id).where(of_task, objects.c.object_id.in_(list(last)))))
+    known = set(connection.scalars(_KNOWN_OBJECTS, {"task_id": row.task_id, "object_ids": list(last)}))
     for object_id, (version, event) in last.items():
         values = object_values(event.object, measured[event.op_id]) | {
             "version": version,
             "changed_by": person.annotator_id,
         }
         if object_id in known:
-            # The verifier judged the mask that was there before.
-            values["doubt"] = sa.case((objects.c.counts == values["counts"], objects.c.doubt))
-            connection.execute(objects.update().where(of_task, objects.c.object_id == object_id).values(values))
+            of_object = {"of_task": row.task_id, "of_object": object_id, "new_counts": values["counts"]}
+            connection.execute(_CHANGE_OBJECT, values | of_object)
         else:
             values |= {"made_version": first[object_id], "made_by": person.annotator_id}
-            connection.execute(objects.insert().values(task_id=row.task_id, object_id=object_id, **values))
+            connection.execute(objects.insert(), values | {"task_id": row.task_id, "object_id": object_id})
 
 
 def _count_masks(connection: sa.Connection, task_id: int) -> int:
-    painted = sa.select(sa.func.count()).where(objects.c.task_id == task_id, ~objects.c.deleted, objects.c.area > 0)
-    return connection.scalar(painted) or 0
+    return connection.scalar(_MASKS, {"task_id": task_id}) or 0

@@ -36,13 +36,16 @@ def serve(
     """
     studio = open_studio(dataset)
     try:
+        app = create_app(dataset, studio)
+        app.state.workplace.pictures.warm_up()
         config = uvicorn.Config(
-            create_app(dataset, studio),
+            app,
             host=host,
             port=port,
             log_level="warning",
             access_log=False,
             server_header=False,
+            ws="none",
             ssl_certfile=certificate,
             ssl_keyfile=key,
             timeout_graceful_shutdown=10,

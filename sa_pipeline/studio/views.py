@@ -49,6 +49,16 @@ PINS = (
 )
 """Select of pins that `pin` understands, with whose task it is."""
 
+_TASK_ID = sa.bindparam("task_id", type_=sa.Integer)
+_TASK = TASKS.where(tasks.c.task_id == _TASK_ID)
+_OBJECTS = (
+    sa.select(objects)
+    .where(objects.c.task_id == _TASK_ID, ~objects.c.deleted)
+    .order_by(objects.c.prominence, objects.c.made_version)
+)
+_REMARKS = PINS.where(pins.c.task_id == _TASK_ID).order_by(pins.c.pin_id)
+_SOME_TASKS = TASKS.where(tasks.c.task_id.in_(sa.bindparam("task_ids", expanding=True)))
+
 
 def summary(row: Row, pictures: Pictures) -> TaskSummary:
     """A task of `TASKS`."""
@@ -112,7 +122,7 @@ def find_task(connection: sa.Connection, task_id: int) -> Row:
     Raises:
         RefusedError: not_found.
     """
-    row = connection.execute(TASKS.where(tasks.c.task_id == task_id)).one_or_none()
+    row = connection.execute(_TASK, {"task_id": task_id}).one_or_none()
     if row is None:
         raise not_found(f"task {task_id}")
     return row
@@ -146,9 +156,8 @@ def task_detail(
     """
     with studio.read() as connection:
         row = find_task(connection, task_id)
-        in_order = sa.select(objects).where(objects.c.task_id == task_id, ~objects.c.deleted)
-        found = connection.execute(in_order.order_by(objects.c.prominence, objects.c.made_version)).all()
-        remarks = connection.execute(PINS.where(pins.c.task_id == task_id).order_by(pins.c.pin_id)).all()
+        found = connection.execute(_OBJECTS, {"task_id": task_id}).all()
+        remarks = connection.execute(_REMARKS, {"task_id": task_id}).all()
         following = _upcoming(connection, person, task_id, studio.clock()) if lease else []
     size = (row.height, row.width)
     return TaskDetail(
@@ -189,5 +198,5 @@ def stored_events(studio: Studio, task_id: int) -> list[StoredEvent]:
 
 def _upcoming(connection: sa.Connection, person: Person, task_id: int, now: float) -> Iterable[Row]:
     following = upcoming_tasks(connection, person, task_id, now)
-    rows = {row.task_id: row for row in connection.execute(TASKS.where(tasks.c.task_id.in_(following)))}
+    rows = {row.task_id: row for row in connection.execute(_SOME_TASKS, {"task_ids": following})}
     return [rows[task_id] for task_id in following]
