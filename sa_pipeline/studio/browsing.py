@@ -3,7 +3,7 @@
 import uuid
 from collections import defaultdict
 from itertools import groupby
-from typing import Annotated, Any
+from typing import Any
 
 import pyarrow.compute as pc
 import sqlalchemy as sa
@@ -23,6 +23,7 @@ from sa_pipeline.studio.models import (
     Prompts,
     Rle,
     Role,
+    SearchText,
     Source,
     Tool,
 )
@@ -37,8 +38,6 @@ MAX_SHARDS = 50
 _COUNTED = ["image_id", "kept", "predicted_iou", "stability_score", "area"]
 _SHOWN = [*_COUNTED, "mask_id", "bbox", "size", "counts", "point_coords"]
 
-_Text = Annotated[str, Field(max_length=200)]
-
 
 class MaskFilter(BaseModel):
     """Which masks are looked at; what is None lets all through."""
@@ -46,13 +45,13 @@ class MaskFilter(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     source: MaskSource = MaskSource.AUTOMATIC
-    label: _Text | None = Field(default=None, description="a part of it, whatever its case")
+    label: SearchText | None = Field(default=None, description="a part of it, whatever its case")
     min_predicted_iou: float | None = None
     min_stability_score: float | None = None
     min_area: int | None = Field(default=None, ge=0, lt=2**53, description="px")
     max_area: int | None = Field(default=None, ge=0, lt=2**53, description="px")
-    annotator: _Text | None = Field(default=None, description="who changed it last")
-    round: _Text | None = None
+    annotator: SearchText | None = Field(default=None, description="who changed it last")
+    round: SearchText | None = None
 
     @property
     def asks_for_people(self) -> bool:

@@ -29,6 +29,9 @@ BUSY_MILLISECONDS = 30_000
 POOL_SIZE = 20
 """Connections to PostgreSQL, or readers of SQLite, of one process."""
 
+# Else an error repeats in the log what was to be written, secrets among it.
+_QUIET = {"hide_parameters": True}
+
 T = TypeVar("T")
 
 
@@ -129,9 +132,9 @@ def _open_sqlite(dataset: Dataset, url: sa.URL, clock: Callable[[], float]) -> S
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StudioUnavailableError(f"{path.parent} cannot be made: {error.strerror}.") from error
-    writing = sa.create_engine(url, poolclass=sa.NullPool)
+    writing = sa.create_engine(url, poolclass=sa.NullPool, **_QUIET)
     _prepare_sqlite(writing, "BEGIN IMMEDIATE", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
-    reading = sa.create_engine(url, poolclass=sa.QueuePool, pool_size=POOL_SIZE, max_overflow=-1)
+    reading = sa.create_engine(url, poolclass=sa.QueuePool, pool_size=POOL_SIZE, max_overflow=-1, **_QUIET)
     _prepare_sqlite(reading, "BEGIN", "query_only=ON")
     with unavailable(writing):
         migrate(writing)
@@ -153,7 +156,7 @@ def _prepare_sqlite(engine: sa.Engine, begin: str, *pragmas: str) -> None:
 
 def _open_postgresql(dataset: Dataset, url: sa.URL, clock: Callable[[], float]) -> Studio:
     try:
-        engine = sa.create_engine(url, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, pool_pre_ping=True)
+        engine = sa.create_engine(url, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, pool_pre_ping=True, **_QUIET)
     except (ImportError, NoSuchModuleError):
         raise SettingsError(
             "settings.studio.database_url names PostgreSQL, whose driver is not installed; "

@@ -7,7 +7,16 @@ import enum
 import uuid
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    StringConstraints,
+    field_validator,
+)
 
 MAX_EVENTS_PER_SAVE = 200
 MAX_COUNTS_LENGTH = 4_000_000
@@ -18,6 +27,17 @@ MAX_TIME = 253_402_300_799
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)]
+
+
+def no_null_character(value: object) -> object:
+    """Lets through what is no text, or one that a database can hold.
+
+    Raises:
+        ValueError: The text has the null character in it.
+    """
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("a text cannot hold the null character")
+    return value
 
 
 def _no_flag(value: object) -> object:
@@ -34,6 +54,8 @@ Foreground = Annotated[Literal[0, 1], BeforeValidator(_no_flag)]
 PromptLabel = Annotated[Literal[-1, 0, 1, 2, 3], BeforeValidator(_no_flag)]
 Output = Annotated[Literal[0, 1, 2, 3], BeforeValidator(_no_flag)]
 Point = tuple[Real, Real]
+SearchText = Annotated[str, StringConstraints(max_length=200), AfterValidator(no_null_character)]
+"""What is looked for, in an address."""
 
 
 class _Body(BaseModel):
@@ -44,9 +66,7 @@ class _Body(BaseModel):
     @field_validator("*")
     @classmethod
     def _no_null_character(cls, value: object) -> object:
-        if isinstance(value, str) and "\0" in value:
-            raise ValueError("a text cannot hold the null character")
-        return value
+        return no_null_character(value)
 
 
 class _Answer(BaseModel):
@@ -404,7 +424,7 @@ class GuidelineCase(_Answer):
 class NewCase(_Body):
     """An unclear case, marked on the picture."""
 
-    task_id: Whole
+    task_id: Whole = Field(ge=1, lt=2**31)
     x: Real = Field(ge=0, le=100_000)
     y: Real = Field(ge=0, le=100_000)
     question: Sentence = Field(min_length=1)

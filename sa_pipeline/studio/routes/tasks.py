@@ -12,6 +12,7 @@ from sa_pipeline.studio.models import (
     Role,
     Save,
     Saved,
+    SearchText,
     Skip,
     StoredEvent,
     TaskDetail,
@@ -40,8 +41,8 @@ def list_tasks(
     here: Here,
     person: AnyPerson,
     state: TaskState | None = None,
-    round_name: Annotated[str | None, Query(alias="round", max_length=200)] = None,
-    annotator: Annotated[str | None, Query(max_length=200)] = None,
+    round_name: Annotated[SearchText | None, Query(alias="round")] = None,
+    annotator: SearchText | None = None,
     cursor: Annotated[int, Query(ge=0, lt=2**31, description="the last task_id of the page before")] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> list[TaskSummary]:

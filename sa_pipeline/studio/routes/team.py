@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BeforeValidator
 
-from sa_pipeline.studio.models import Annotator, AnnotatorStatistics, TaskSummary
+from sa_pipeline.studio.models import Annotator, AnnotatorStatistics, SearchText, TaskSummary
 from sa_pipeline.studio.people import list_annotators
 from sa_pipeline.studio.statistics import annotator_statistics, daily_qa
 from sa_pipeline.studio.times import day_of
@@ -31,7 +31,7 @@ def list_people(here: Here, _person: Reviewer) -> list[Annotator]:
 
 @router.get("/statistics/annotators")
 def read_statistics(
-    here: Here, _person: Reviewer, round_name: Annotated[str | None, Query(alias="round", max_length=200)] = None
+    here: Here, _person: Reviewer, round_name: Annotated[SearchText | None, Query(alias="round")] = None
 ) -> list[AnnotatorStatistics]:
     """How each person works."""
     return annotator_statistics(here.studio, round_name)
