@@ -16,8 +16,10 @@ from sa_pipeline.runs import ensure_dagster_home
 from sa_pipeline.sam.registry import checkpoint_ref
 from sa_pipeline.settings import PlannedRound
 from sa_pipeline.studio.database import open_studio
+from sa_pipeline.studio.decoder import has_decoder
 from sa_pipeline.studio.models import TaskState
 from sa_pipeline.studio.rounds import Round, find_round
+from sa_pipeline.studio.standing import standing
 from sa_pipeline_tests.rounds.conftest import PHOTOGRAPHS, held_out_names, import_accepted
 
 PLAN = (PlannedRound(name="assisted-2", max_images=1),)
@@ -70,6 +72,14 @@ def round_of(dataset: Dataset, name: str) -> Round:
     return found
 
 
+def prepared_with(dataset: Dataset, round_name: str) -> str:
+    """Digest of the weights that a round's tasks were prepared with."""
+    studio = open_studio(dataset)
+    (digest,) = standing(studio, round_name).prepared_with
+    studio.close()
+    return digest
+
+
 def test_a_round_that_is_done_leads_to_weights_to_embeddings_and_to_the_next_queue(planned, instance) -> None:
     held_out = held_out_names(planned)
     import_accepted(planned, "assisted-1", sorted({*PHOTOGRAPHS[:2], *held_out}))
@@ -90,6 +100,8 @@ def test_a_round_that_is_done_leads_to_weights_to_embeddings_and_to_the_next_que
     assert run(planned, instance, fill)
     opened = round_of(planned, "assisted-2")
     assert (opened.images, opened.tasks) == (1, {TaskState.OPEN: 1})
+    assert prepared_with(planned, "assisted-2") == ref_in_use(planned).digest
+    assert has_decoder(planned, ref_in_use(planned).digest)
     assert tick(planned, instance) == "People are at work on assisted-2."
     assert instance.get_dynamic_partitions("annotation_rounds") == ["assisted-1", "assisted-2"]
 
