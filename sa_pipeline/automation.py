@@ -82,6 +82,20 @@ retrain_round = dg.define_asset_job(
     description="From a round's accepted masks to weights in use: snapshot, training set, retraining, promotion.",
 )
 
+round_detector = dg.define_asset_job(
+    "round_detector",
+    selection=dg.AssetSelection.assets(RoundAssetName.OBJECT_DETECTOR.value),
+    executor_def=dg.in_process_executor,
+    description="Trains the object detector on all masks of the first stage, for rounds of the second.",
+)
+
+prefill_round = dg.define_asset_job(
+    "prefill_round",
+    selection=dg.AssetSelection.assets(RoundAssetName.PREFILLED_MASKS.value),
+    executor_def=dg.in_process_executor,
+    description="Finds the masks that the annotators of a coming round begin with.",
+)
+
 SHARD_JOBS = [shard_masks.name, shard_embeddings.name, "__ASSET_JOB"]
 """Jobs that make shards: our own, and the one by which Dagster runs assets that are picked in the UI."""
 

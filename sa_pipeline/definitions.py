@@ -6,6 +6,7 @@ from sa_pipeline.assets.annotation_tasks import annotation_tasks
 from sa_pipeline.assets.candidate_masks import candidate_masks
 from sa_pipeline.assets.catalog import catalog
 from sa_pipeline.assets.current_checkpoint import current_checkpoint
+from sa_pipeline.assets.current_detector import current_detector
 from sa_pipeline.assets.dataset_card import dataset_card
 from sa_pipeline.assets.deduplicated_masks import deduplicated_masks
 from sa_pipeline.assets.filtered_masks import filtered_masks
@@ -13,6 +14,8 @@ from sa_pipeline.assets.human_masks import human_masks
 from sa_pipeline.assets.image_embeddings import image_embeddings
 from sa_pipeline.assets.mask_quality_audit import mask_quality_audit
 from sa_pipeline.assets.mask_verifier import mask_verifier
+from sa_pipeline.assets.object_detector import object_detector
+from sa_pipeline.assets.prefilled_masks import prefilled_masks
 from sa_pipeline.assets.promoted_checkpoint import promoted_checkpoint
 from sa_pipeline.assets.raw_images import raw_images
 from sa_pipeline.assets.round_report import round_report
@@ -24,9 +27,11 @@ from sa_pipeline.automation import (
     fill_round,
     new_images,
     nightly_backfill,
+    prefill_round,
     refresh_catalog,
     retrain_round,
     round_audit,
+    round_detector,
     round_masks,
     shard_embeddings,
     shard_masks,
@@ -43,11 +48,13 @@ FLOW = (
     filtered_masks,
     deduplicated_masks,
     sa1b_export,
+    prefilled_masks,
     annotation_tasks,
     human_masks,
     training_set,
     sam_checkpoint,
     promoted_checkpoint,
+    object_detector,
     mask_quality_audit,
     mask_verifier,
     round_report,
@@ -57,16 +64,18 @@ FLOW = (
 """The assets in the order of the data."""
 
 defs = dg.Definitions(
-    assets=[current_checkpoint, *FLOW],
+    assets=[current_checkpoint, current_detector, *FLOW],
     asset_checks=[*SHARD_CHECKS, *ROUND_CHECKS],
     jobs=[
         shard_masks,
         shard_embeddings,
+        prefill_round,
         fill_round,
         close_round_job,
         round_masks,
         retrain_round,
         round_audit,
+        round_detector,
         refresh_catalog,
     ],
     sensors=[new_images, catalog_after_shards, round_done],

@@ -5,11 +5,18 @@ from typing import Any
 
 import dagster as dg
 
-from sa_pipeline.artifacts import CheckpointRef
+from sa_pipeline.artifacts import CheckpointRef, list_rounds
 from sa_pipeline.assets.annotation_tasks import AnnotationTasksConfig
 from sa_pipeline.assets.common import IMAGE_SHARDS
 from sa_pipeline.assets.rounds import ANNOTATION_ROUNDS, opened_studio
-from sa_pipeline.automation import fill_round, retrain_round, round_audit, shard_embeddings
+from sa_pipeline.automation import (
+    fill_round,
+    prefill_round,
+    retrain_round,
+    round_audit,
+    round_detector,
+    shard_embeddings,
+)
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.images.ledger import list_shards
 from sa_pipeline.provenance import embeddings_fresh
@@ -19,12 +26,13 @@ from sa_pipeline.settings import PlannedRound
 from sa_pipeline.studio.closing import close_round
 from sa_pipeline.studio.database import Studio
 from sa_pipeline.studio.models import Stage
+from sa_pipeline.studio.prefilling import PrefillFrom, masks_to_begin_with
 from sa_pipeline.studio.rounds import Round, all_rounds
 from sa_pipeline.studio.snapshot import accepted_digest
 from sa_pipeline.studio.standing import has_led_on
 
 ROUND_SENSOR_SECONDS = 60
-STEPS = (retrain_round, round_audit, shard_embeddings, fill_round)
+STEPS = (retrain_round, round_audit, shard_embeddings, round_detector, prefill_round, fill_round)
 """Jobs that the sensor asks for."""
 RUN_KEY = "dagster/run_key"
 """Tag of a run that a sensor asked for."""
@@ -109,16 +117,34 @@ def _open(
     if due:
         return _requests(shard_embeddings.name, due, shards=list(due))
     key = f"open-{planned.name}-{len(shards)}-{checkpoint.digest[:16]}"
+    config = AnnotationTasksConfig(stage=planned.stage, max_images=planned.max_images, choose=planned.choose)
+    if Stage(planned.stage) is Stage.SEMI_AUTOMATIC:
+        before = _before_semi_automatic(instance, dataset, planned.name, key, config)
+        if before is not None:
+            return before
+        config = config.model_copy(update={"prefill": masks_to_begin_with(dataset).value})
     if _was_asked_for(instance, fill_round.name, key):
         return dg.SkipReason(f"Round {planned.name} was to be opened and has no tasks; see the run {fill_round.name}.")
-    config = AnnotationTasksConfig(
-        stage=planned.stage,
-        max_images=planned.max_images,
-        choose=planned.choose,
-        prefill=Stage(planned.stage) is Stage.SEMI_AUTOMATIC,
-    )
     ops = {"ops": {"annotation_tasks": {"config": config.model_dump(mode="json")}}}
     return _requests(fill_round.name, {planned.name: (key, ops)}, rounds=[planned.name])
+
+
+def _before_semi_automatic(
+    instance: dg.DagsterInstance, dataset: Dataset, round_name: str, key: str, config: AnnotationTasksConfig
+) -> dg.SensorResult | None:
+    """A detector of all first-stage masks, then the masks for its boxes; None where there is nothing left to do.
+
+    Where no detector can be trained, tasks begin with the automatic masks.
+    """
+    with opened_studio(dataset) as studio, studio.read() as connection:
+        first_stage = [found.name for found in all_rounds(connection) if found.stage is Stage.ASSISTED_MANUAL]
+    snapshots = [name for name in first_stage if name in list_rounds(dataset.storage)]
+    if snapshots and not _was_asked_for(instance, round_detector.name, key):
+        return _requests(round_detector.name, {snapshots[-1]: (key, None)}, rounds=snapshots[-1:])
+    if masks_to_begin_with(dataset) is PrefillFrom.DETECTOR and not _was_asked_for(instance, prefill_round.name, key):
+        ops = {"ops": {"prefilled_masks": {"config": config.for_prefilled_masks().model_dump(mode="json")}}}
+        return _requests(prefill_round.name, {round_name: (key, ops)}, rounds=[round_name])
+    return None
 
 
 def _requests(

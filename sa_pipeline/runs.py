@@ -10,9 +10,10 @@ from typing import Any
 import dagster as dg
 from sqlalchemy.exc import OperationalError
 
-from sa_pipeline.assets.annotation_tasks import PASSED_OVER, AnnotationTasksConfig
-from sa_pipeline.assets.common import IMAGE_SHARDS, STOPPED
+from sa_pipeline.assets.annotation_tasks import AnnotationTasksConfig
+from sa_pipeline.assets.common import IMAGE_SHARDS, PASSED_OVER, STOPPED
 from sa_pipeline.assets.current_checkpoint import observation
+from sa_pipeline.assets.prefilled_masks import PrefilledMasksConfig
 from sa_pipeline.assets.rounds import ANNOTATION_ROUNDS, opened_studio
 from sa_pipeline.checkpoint_history import Promotion
 from sa_pipeline.dataset import Dataset
@@ -25,6 +26,7 @@ from sa_pipeline.promotion import promote, ref_in_use, return_to_start
 from sa_pipeline.provenance import embeddings_fresh
 from sa_pipeline.resources import DatasetResource
 from sa_pipeline.studio.models import Stage
+from sa_pipeline.studio.prefilling import PrefillFrom
 from sa_pipeline.studio.rounds import read_round, require_round_name
 
 INSTANCE_SETTINGS = Path(__file__).parent / "dagster_instance.yaml"
@@ -111,18 +113,51 @@ def run_embeddings(dataset: Dataset, shard: str, instance: dg.DagsterInstance) -
     return _run(dataset, "shard_embeddings", instance, partition_key=shard)
 
 
+def run_prefill(
+    dataset: Dataset, round_name: str, config: PrefilledMasksConfig, instance: dg.DagsterInstance
+) -> RunOutcome:
+    """Runs the job `prefill_round` for one annotation round in this process.
+
+    Raises:
+        StudioError: The round's name cannot be one.
+    """
+    return _run_configured(dataset, "prefill_round", "prefilled_masks", round_name, config, instance)
+
+
+def run_detector(dataset: Dataset, round_name: str, instance: dg.DagsterInstance) -> RunOutcome:
+    """Runs the job `round_detector` for one annotation round in this process.
+
+    Raises:
+        KeyboardInterrupt: The run was stopped; the training is saved.
+    """
+    instance.add_dynamic_partitions(str(ANNOTATION_ROUNDS.name), [round_name])
+    return _run(dataset, "round_detector", instance, partition_key=round_name)
+
+
 def run_fill(
     dataset: Dataset, round_name: str, config: AnnotationTasksConfig, instance: dg.DagsterInstance
 ) -> RunOutcome:
     """Runs the job `fill_round` for one annotation round in this process.
 
+    If its tasks are to begin with the detector's masks, `prefill_round` is run before it, for the same images.
+
     Raises:
         StudioError: The round's name cannot be one.
     """
+    if config.prefill == PrefillFrom.DETECTOR:
+        outcome = run_prefill(dataset, round_name, config.for_prefilled_masks(), instance)
+        if not outcome.success:
+            return outcome
+    return _run_configured(dataset, "fill_round", "annotation_tasks", round_name, config, instance)
+
+
+def _run_configured(
+    dataset: Dataset, job: str, asset: str, round_name: str, config: dg.Config, instance: dg.DagsterInstance
+) -> RunOutcome:
     require_round_name(round_name)
     instance.add_dynamic_partitions(str(ANNOTATION_ROUNDS.name), [round_name])
-    ops = {"ops": {"annotation_tasks": {"config": config.model_dump(mode="json")}}}
-    return _run(dataset, "fill_round", instance, partition_key=round_name, config=ops)
+    ops = {"ops": {asset: {"config": config.model_dump(mode="json")}}}
+    return _run(dataset, job, instance, partition_key=round_name, config=ops)
 
 
 def shards_passed_over(instance: dg.DagsterInstance, round_name: str) -> dict[str, str]:

@@ -180,6 +180,51 @@ MASK_QUALITY_AUDIT = pa.schema(
     ]
 )
 
+PREFILLED_MASKS = pa.schema(
+    [
+        _column(
+            "mask_id",
+            pa.int64(),
+            "image_id * 1,000,000 + 500,000 + 500 * a number of the round + rank; below 2**53, no other mask's",
+        ),
+        _column("image_id", pa.int64(), "image that the mask lies on"),
+        _column("shard", pa.string(), "shard of the image"),
+        _column("round", pa.string(), "annotation round that is to begin with it"),
+        _column("rank", pa.int32(), "position among the image's, 0 for the highest predicted IoU"),
+        _column("box", _fixed(pa.float64(), 4), "XYXY of the detector's box that SAM was asked with, px"),
+        _column("box_score", pa.float32(), "how sure the detector was, 0 to 1"),
+        _column("predicted_iou", pa.float32(), "SAM's own estimate of the mask's IoU"),
+        _column("stability_score", pa.float32(), "IoU of the masks at thresholds +offset and -offset"),
+        _column("bbox", _fixed(pa.int32(), 4), "XYWH, px; width is x_max - x_min of foreground pixels"),
+        _column("area", pa.int64(), "foreground pixels"),
+        _column("size", _fixed(pa.int32(), 2), "height, width of the image, px"),
+        _column("counts", pa.string(), "COCO compressed run lengths"),
+    ]
+)
+
+PREFILLED_OUTCOMES = pa.schema(
+    [
+        _column(
+            "mask_id",
+            pa.int64(),
+            "the mask that was pre-filled, of prefilled_masks or an automatic one; null if imported",
+            nullable=True,
+        ),
+        _column("human_mask_id", pa.int64(), "what the person made of it; null where it was deleted", nullable=True),
+        _column("image_id", pa.int64(), "image that both lie on"),
+        _column("shard", pa.string(), "shard of the image"),
+        _column("round", pa.string(), "annotation round"),
+        _column("task_id", pa.int64(), "one person's work on the image"),
+        _column("annotator", pa.string(), "pseudonym of that person, person-N", nullable=True),
+        _column("outcome", pa.string(), "kept: no pixel was changed; mended; deleted"),
+        _column("iou", pa.float64(), "IoU of the two masks; null where it was deleted", nullable=True),
+        _column("active_seconds", pa.float64(), "that the person worked on it; 0 where it was deleted"),
+        _column("predicted_iou", pa.float64(), "SAM's own estimate for the pre-filled mask", nullable=True),
+        _column("stability_score", pa.float32(), "of a mask of prefilled_masks, else null", nullable=True),
+        _column("box_score", pa.float32(), "of the detector, for a mask of prefilled_masks, else null", nullable=True),
+    ]
+)
+
 HUMAN_MASK_EVENTS = pa.schema(
     [
         _column("op_id", pa.string(), "UUID of the change"),

@@ -12,6 +12,9 @@ from sa_pipeline.errors import SettingsError, describe_validation_error
 MAX_PROPOSALS_PER_IMAGE = 1_000_000
 """Mask ids are `image_id * MAX_PROPOSALS_PER_IMAGE + proposal_index`: readable, unique and below 2**53."""
 
+FIRST_PREFILLED_PROPOSAL = 500_000
+"""Numbers from here on are those of masks for the detector's boxes (`stages/prefilled_masks.py`)."""
+
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -149,9 +152,9 @@ class MaskSettings(_Settings):
                 "points_per_side divided by crop_n_points_downscale_factor ** crop_n_layers must be at least 1, "
                 f"got {self.points_per_side} / {self.crop_n_points_downscale_factor} ** {self.crop_n_layers}"
             )
-        if self.proposals_per_image >= MAX_PROPOSALS_PER_IMAGE:
+        if self.proposals_per_image >= FIRST_PREFILLED_PROPOSAL:
             raise ValueError(
-                f"at most {MAX_PROPOSALS_PER_IMAGE} proposals an image, these make {self.proposals_per_image}"
+                f"at most {FIRST_PREFILLED_PROPOSAL} proposals an image, these make {self.proposals_per_image}"
             )
         return self
 

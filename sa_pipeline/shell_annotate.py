@@ -24,6 +24,7 @@ from sa_pipeline.shell_source import dataset_of_options, require_images
 from sa_pipeline.studio.database import open_studio
 from sa_pipeline.studio.models import Stage
 from sa_pipeline.studio.people import ensure_local_lead
+from sa_pipeline.studio.prefilling import PrefillFrom, masks_to_begin_with
 from sa_pipeline.studio.rounds import Round, find_round, require_round_name
 from sa_pipeline.studio.serve import HOST, PORT, serve
 
@@ -56,7 +57,11 @@ def annotate(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = PORT,
     round_name: Annotated[str, typer.Option("--round", help="Of annotation; begun if there is none.")] = "assisted-1",
     prefilled: Annotated[
-        bool, typer.Option("--prefilled", help="A new round's tasks begin with the automatic masks that were made.")
+        bool,
+        typer.Option(
+            "--prefilled",
+            help="A new round's tasks begin with masks of the object detector, else with the automatic ones.",
+        ),
     ] = False,
     audit: Annotated[
         int | None,
@@ -105,7 +110,8 @@ def prepare_annotation(
         dataset: Its source's new images are entered first, if it has one.
         round_name: Of the round.
         progress: Shows hashing, the shards, and the work within them.
-        prefilled: A new round is semi-automatic and its tasks begin with automatic masks (paper §4).
+        prefilled: A new round is semi-automatic: its tasks begin with the masks for the object detector's boxes if
+            there is a detector, else with automatic masks (paper §4).
         audit: A new round is an audit of so many images of the export (paper §5).
 
     Raises:
@@ -136,7 +142,7 @@ def prepare_annotation(
             prepared.embedded_shards += outcome.success
             if not outcome.success:
                 prepared.failures.append(f"shard {shard}, {outcome.failed_step}: {outcome.error}")
-        config = _config(_round(dataset, round_name), prefilled=prefilled, audit=audit)
+        config = _config(dataset, round_name, prefilled=prefilled, audit=audit)
         outcome = run_fill(dataset, round_name, config, instance)
         if outcome.success:
             passed_over = shards_passed_over(instance, round_name)
@@ -165,15 +171,17 @@ def _with_demo_images(dataset: Dataset, *, chosen_settings: bool) -> Dataset:
     return open_dataset(dataset.home, DatasetConfig(source=str(folder), settings=settings))
 
 
-def _config(known: Round | None, *, prefilled: bool, audit: int | None) -> "AnnotationTasksConfig":
+def _config(dataset: Dataset, round_name: str, *, prefilled: bool, audit: int | None) -> "AnnotationTasksConfig":
     """A round goes on as it began; an audit keeps its size unless more images are asked for."""
     from sa_pipeline.assets.annotation_tasks import AnnotationTasksConfig
 
+    known = _round(dataset, round_name)
     new = Stage.SEMI_AUTOMATIC if prefilled else Stage.AUDIT if audit else Stage.ASSISTED_MANUAL
     stage = new if prefilled or audit or known is None else known.stage
     if stage is Stage.AUDIT:
         return AnnotationTasksConfig(stage=stage.value, max_images=audit or (known and known.images) or None)
-    return AnnotationTasksConfig(stage=stage.value, prefill=stage is not Stage.ASSISTED_MANUAL)
+    begin_with = PrefillFrom.NONE if stage is Stage.ASSISTED_MANUAL else masks_to_begin_with(dataset, known)
+    return AnnotationTasksConfig(stage=stage.value, prefill=begin_with.value)
 
 
 def _round(dataset: Dataset, name: str) -> Round | None:

@@ -18,7 +18,8 @@ from sa_pipeline.shell_tables import rows_table
 from sa_pipeline.studio.choosing import Choice
 from sa_pipeline.studio.database import Studio, open_studio
 from sa_pipeline.studio.models import Stage, TaskState
-from sa_pipeline.studio.rounds import Round, all_rounds, require_round_name
+from sa_pipeline.studio.prefilling import PrefillFrom, masks_to_begin_with
+from sa_pipeline.studio.rounds import Round, all_rounds, find_round, require_round_name
 from sa_pipeline.studio.standing import standing
 
 rounds_app = typer.Typer(help="Annotation rounds, and the weights that they make.", no_args_is_help=True)
@@ -32,7 +33,8 @@ def open_round(
     round_name: _Name,
     home: HomeOption = None,
     stage: Annotated[
-        Stage, typer.Option(help="Semi-automatic rounds begin with automatic masks, audits with exported ones.")
+        Stage,
+        typer.Option(help="Semi-automatic rounds begin with masks of the detector, audits with exported ones."),
     ] = Stage.ASSISTED_MANUAL,
     max_images: Annotated[int | None, typer.Option(min=1, help="That the round has in the end; default: all.")] = None,
     choose: Annotated[Choice, typer.Option(help="Which images come first.")] = Choice.RANDOM,
@@ -47,12 +49,16 @@ def open_round(
 
     require_round_name(round_name)
     dataset = dataset_with_images(home)
+    with _studio(dataset) as studio, studio.read() as connection:
+        known = find_round(connection, round_name)
+    semi_automatic = stage is Stage.SEMI_AUTOMATIC
+    begin_with = masks_to_begin_with(dataset, known) if semi_automatic else PrefillFrom.NONE
     config = AnnotationTasksConfig(
         stage=stage.value,
         max_images=max_images,
         choose=choose.value,
         seed=seed,
-        prefill=stage is Stage.SEMI_AUTOMATIC,
+        prefill=begin_with.value,
     )
     progress = TerminalProgress()
     with _stoppable(), ensure_dagster_home(dataset) as instance, watched_by(progress):

@@ -7,26 +7,31 @@ from sa_pipeline.definitions import FLOW, defs
 
 EDGES = {
     "current_checkpoint": set(),
+    "current_detector": set(),
     "raw_images": set(),
     "image_embeddings": {"raw_images", "current_checkpoint"},
     "candidate_masks": {"raw_images", "image_embeddings"},
     "filtered_masks": {"candidate_masks"},
     "deduplicated_masks": {"candidate_masks", "filtered_masks"},
     "sa1b_export": {"raw_images", "deduplicated_masks"},
-    "annotation_tasks": {"image_embeddings", "deduplicated_masks"},
+    "prefilled_masks": {"image_embeddings", "current_detector"},
+    "annotation_tasks": {"image_embeddings", "deduplicated_masks", "prefilled_masks"},
     "human_masks": {"annotation_tasks"},
     "training_set": {"human_masks"},
     "sam_checkpoint": {"training_set"},
     "promoted_checkpoint": {"sam_checkpoint"},
+    "object_detector": {"human_masks"},
     "mask_quality_audit": {"human_masks"},
     "mask_verifier": {"human_masks"},
-    "round_report": {"human_masks", "sam_checkpoint", "mask_quality_audit"},
+    "round_report": {"human_masks", "sam_checkpoint", "object_detector", "mask_quality_audit"},
     "catalog": {
         "sa1b_export",
         "human_masks",
         "training_set",
         "sam_checkpoint",
         "promoted_checkpoint",
+        "object_detector",
+        "prefilled_masks",
         "mask_quality_audit",
         "round_report",
     },
@@ -41,7 +46,7 @@ def test_the_assets_depend_on_each_other_as_the_paper_says() -> None:
         for key in graph.get_all_asset_keys()
     }
     assert edges == EDGES
-    assert [asset.key.to_user_string() for asset in FLOW] == list(EDGES)[1:]
+    assert [asset.key.to_user_string() for asset in FLOW] == list(EDGES)[2:]
 
 
 def test_no_shard_starts_by_itself_until_somebody_switches_it_on_but_the_catalogue_follows() -> None:

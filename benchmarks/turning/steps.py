@@ -21,6 +21,7 @@ from sa_pipeline.runs import RunOutcome, run_embeddings, run_fill, run_retrainin
 from sa_pipeline.sam.registry import load_model
 from sa_pipeline.studio.database import open_studio
 from sa_pipeline.studio.models import Stage, TaskState
+from sa_pipeline.studio.prefilling import PrefillFrom
 from sa_pipeline.studio.schema import tasks
 from turning.figures import Figures, find, keep, of_people
 from turning.people import let_people_work
@@ -60,7 +61,8 @@ class Turn:
     def _round(self, name: str, shard: str, stage: Stage) -> Figures:
         if not self._is_accepted(name):
             self._embed(shard)
-            config = AnnotationTasksConfig(stage=stage.value, shards=[shard], prefill=stage is Stage.SEMI_AUTOMATIC)
+            begin_with = PrefillFrom.AUTOMATIC if stage is Stage.SEMI_AUTOMATIC else PrefillFrom.NONE
+            config = AnnotationTasksConfig(stage=stage.value, shards=[shard], prefill=begin_with.value)
             self._require(run_fill(self.dataset, name, config, self.instance))
             print(f"{name}: {let_people_work(self.dataset, self.plan, self.folder)}", end="", flush=True)
         outcome = run_retraining(self.dataset, name, self.instance)

@@ -6,24 +6,24 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from sa_pipeline.assets.common import fail_at_once, log_progress
+from sa_pipeline.assets.common import PASSED_OVER, fail_at_once, log_progress
 from sa_pipeline.assets.deduplicated_masks import deduplicated_masks
 from sa_pipeline.assets.image_embeddings import image_embeddings
+from sa_pipeline.assets.prefilled_masks import PrefilledMasksConfig, prefilled_masks
 from sa_pipeline.assets.rounds import ROUND_FLOW, opened_studio
+from sa_pipeline.dataset import Dataset
 from sa_pipeline.errors import StudioError
 from sa_pipeline.progress import Progress
 from sa_pipeline.resources import DatasetResource
+from sa_pipeline.stages.prefilled_images import prefilled_images
 from sa_pipeline.studio.auditing import fill_audit
 from sa_pipeline.studio.choosing import Choice, choose_images, parse_choice
 from sa_pipeline.studio.database import Studio
 from sa_pipeline.studio.doubting import with_doubts
 from sa_pipeline.studio.filling import FillReport, fill_queue
 from sa_pipeline.studio.models import Stage
-from sa_pipeline.studio.prefilling import automatic_masks
+from sa_pipeline.studio.prefilling import Prefill, PrefillFrom, automatic_masks, masks_of_detector, parse_prefill
 from sa_pipeline.studio.rounds import parse_stage
-
-PASSED_OVER = "shards_passed_over"
-"""Metadata: shards that cannot be annotated yet, each with the reason."""
 
 
 class AnnotationTasksConfig(dg.Config):
@@ -45,10 +45,16 @@ class AnnotationTasksConfig(dg.Config):
         default=None, ge=1, description="of an audit: on each shared image; null: the dataset's setting"
     )
     pilot_tasks: int | None = Field(default=None, ge=0, description="of a new round; null: the dataset's setting")
-    prefill: bool = Field(
-        default=False,
-        description="begin with the masks of deduplicated_masks (paper §4), as audits always do",
+    prefill: str = Field(
+        default=PrefillFrom.NONE.value,
+        description=f"what tasks begin with (paper §4), but for audits: {', '.join(PrefillFrom)}; the latter are the "
+        "round's prefilled_masks, and the round then has their images",
     )
+
+    def for_prefilled_masks(self) -> PrefilledMasksConfig:
+        """What `prefilled_masks` is to be materialized with before, for the same images."""
+        same = {name: getattr(self, name) for name in ("shards", "image_ids", "max_images", "choose", "seed")}
+        return PrefilledMasksConfig(**same)
 
 
 @dg.asset(
@@ -57,9 +63,10 @@ class AnnotationTasksConfig(dg.Config):
     deps=[
         dg.AssetDep(image_embeddings, partition_mapping=dg.AllPartitionMapping()),
         dg.AssetDep(deduplicated_masks, partition_mapping=dg.AllPartitionMapping()),
+        prefilled_masks,
     ],
     kinds={"sqlite"},
-    description="Tasks of a round, for images with an embedding that no round has; with or without automatic masks.",
+    description="Tasks of a round, for images with an embedding that no round has; empty or with masks to begin with.",
 )
 @fail_at_once
 def annotation_tasks(
@@ -74,6 +81,7 @@ def annotation_tasks(
 
 
 def _fill(studio: Studio, round_name: str, config: AnnotationTasksConfig, progress: Progress) -> FillReport:
+    prefill, images = _prefill(studio.dataset, round_name, config)
     chosen = choose_images(
         studio,
         round_name,
@@ -81,7 +89,7 @@ def _fill(studio: Studio, round_name: str, config: AnnotationTasksConfig, progre
         config.max_images,
         seed=config.seed,
         shards=config.shards,
-        images=None if config.image_ids is None else set(config.image_ids),
+        images=images,
         progress=progress,
     )
     filled = fill_queue(
@@ -93,10 +101,25 @@ def _fill(studio: Studio, round_name: str, config: AnnotationTasksConfig, progre
         max_images=config.max_images,
         annotators_per_image=config.annotators_per_image,
         pilot_tasks=config.pilot_tasks,
-        prefill=with_doubts(studio.dataset, round_name, automatic_masks(studio.dataset)) if config.prefill else None,
+        prefill=with_doubts(studio.dataset, round_name, prefill) if prefill else None,
         progress=progress,
     )
     return replace(filled, passed_over={**filled.passed_over, **chosen.passed_over})
+
+
+def _prefill(
+    dataset: Dataset, round_name: str, config: AnnotationTasksConfig
+) -> tuple[Prefill | None, set[int] | None]:
+    """What the tasks begin with, and the images that they are for; None for all."""
+    wanted = None if config.image_ids is None else set(config.image_ids)
+    match parse_prefill(config.prefill):
+        case PrefillFrom.NONE:
+            return None, wanted
+        case PrefillFrom.AUTOMATIC:
+            return automatic_masks(dataset), wanted
+        case PrefillFrom.DETECTOR:
+            looked_at = set(prefilled_images(dataset, round_name))
+            return masks_of_detector(dataset, round_name), looked_at if wanted is None else wanted & looked_at
 
 
 def _fill_audit(studio: Studio, round_name: str, config: AnnotationTasksConfig, progress: Progress) -> FillReport:

@@ -8,6 +8,8 @@ from PIL import Image
 
 from sa_pipeline.assets.human_masks import human_masks
 from sa_pipeline.assets.mask_quality_audit import mask_quality_audit
+from sa_pipeline.assets.object_detector import object_detector
+from sa_pipeline.assets.prefilled_masks import prefilled_masks
 from sa_pipeline.assets.promoted_checkpoint import promoted_checkpoint
 from sa_pipeline.assets.round_report import round_report
 from sa_pipeline.assets.sa1b_export import sa1b_export
@@ -29,6 +31,8 @@ from sa_pipeline.run_history import (
         sa1b_export,
         human_masks,
         training_set,
+        object_detector,
+        prefilled_masks,
         mask_quality_audit,
         round_report,
         sam_checkpoint,

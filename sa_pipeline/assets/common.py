@@ -31,6 +31,9 @@ SHARD_FLOW: Mapping[str, Any] = {
 }
 
 
+PASSED_OVER = "shards_passed_over"
+"""Metadata: shards that an annotation round cannot take images of yet, each with the reason."""
+
 STOPPED = "Stopped from outside; what was published is kept, and the next run goes on from there."
 
 

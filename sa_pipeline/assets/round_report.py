@@ -7,6 +7,7 @@ import dagster as dg
 from sa_pipeline.assets.common import fail_at_once, log_progress
 from sa_pipeline.assets.human_masks import human_masks
 from sa_pipeline.assets.mask_quality_audit import mask_quality_audit
+from sa_pipeline.assets.object_detector import object_detector
 from sa_pipeline.assets.sam_checkpoint import sam_checkpoint
 from sa_pipeline.report.png import markdown_image
 from sa_pipeline.resources import DatasetResource
@@ -14,7 +15,7 @@ from sa_pipeline.round_figures.collect import ROUND_REPORT_FILE
 
 
 @dg.asset(
-    deps=[human_masks, sam_checkpoint, mask_quality_audit],
+    deps=[human_masks, sam_checkpoint, object_detector, mask_quality_audit],
     group_name="annotation",
     kinds={"parquet", "html"},
     description="Seconds, clicks and masks of every round, what SAM's help was worth, and how people agree (paper §4).",

@@ -17,13 +17,14 @@ from sa_pipeline.artifacts import (
     FileAssetName,
     RoundAssetName,
     artifact_name,
-    list_rounds,
+    list_partitions,
     read_header,
 )
 from sa_pipeline.catalog.checkpoints import load_checkpoints
 from sa_pipeline.catalog.lineage import LINEAGE_MACROS, LINEAGE_VIEWS, MACRO_MEANINGS
 from sa_pipeline.catalog.schema import COLUMN_COMMENTS, TABLE_MEANINGS, TABLES, VIEWS
 from sa_pipeline.dataset import CATALOG_FILE, Dataset
+from sa_pipeline.detection.record import read_detector_record
 from sa_pipeline.errors import ArtifactError
 from sa_pipeline.images.ledger import list_shards
 from sa_pipeline.progress import Progress, SilentProgress
@@ -35,9 +36,12 @@ from sa_pipeline.schemas import (
     HUMAN_MASK_EVENTS,
     HUMAN_MASKS,
     MASK_QUALITY_AUDIT,
+    PREFILLED_MASKS,
+    PREFILLED_OUTCOMES,
     RAW_IMAGES,
     ROUND_FIGURES,
 )
+from sa_pipeline.stages.prefilled_outcomes import prefilled_outcomes
 from sa_pipeline.storage import Storage
 
 _LOADED: Mapping[FileAssetName, tuple[pa.Schema, frozenset[str]]] = {
@@ -47,6 +51,7 @@ _LOADED: Mapping[FileAssetName, tuple[pa.Schema, frozenset[str]]] = {
     AssetName.DEDUPLICATED_MASKS: (DEDUPLICATED_MASKS, frozenset({"counts"})),
     RoundAssetName.HUMAN_MASKS: (HUMAN_MASKS, frozenset({"counts"})),
     RoundAssetName.HUMAN_MASK_EVENTS: (HUMAN_MASK_EVENTS, frozenset({"size", "counts"})),
+    RoundAssetName.PREFILLED_MASKS: (PREFILLED_MASKS, frozenset({"size", "counts"})),
     RoundAssetName.MASK_QUALITY_AUDIT: (MASK_QUALITY_AUDIT, frozenset({"size", "counts", "human_counts"})),
 }
 """What is loaded of each file, and the columns that are left in it: pixels and run lengths."""
@@ -104,20 +109,31 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
         fields = [field for field in schema if field.name not in left_out]
         if asset in AssetName:
             fields.append(pa.field("shard", pa.string()))
-        connection.register("empty", pa.schema(fields).empty_table())
-        connection.execute(f"CREATE TEMP TABLE loaded_{asset} AS SELECT * FROM empty")  # noqa: S608
-        connection.unregister("empty")
+        _create_empty(connection, f"loaded_{asset}", pa.schema(fields))
+    _create_empty(connection, "loaded_prefilled_outcomes", PREFILLED_OUTCOMES)
+
+
+def _create_empty(connection: duckdb.DuckDBPyConnection, table: str, schema: pa.Schema) -> None:
+    connection.register("empty", schema.empty_table())
+    connection.execute(f"CREATE TEMP TABLE {table} AS SELECT * FROM empty")  # noqa: S608
+    connection.unregister("empty")
 
 
 def _load(connection: duckdb.DuckDBPyConnection, dataset: Dataset, progress: Progress) -> None:
     shards = list_shards(dataset.storage)
     partitions: list[tuple[type[AssetName | RoundAssetName], str]] = [(AssetName, shard) for shard in shards]
-    partitions += [(RoundAssetName, name) for name in list_rounds(dataset.storage)]
+    # A coming round may have files before anything of it is accepted.
+    rounds = {name for asset in RoundAssetName for name in list_partitions(dataset.storage, asset)}
+    partitions += [(RoundAssetName, name) for name in sorted(rounds)]
     for assets, partition in progress.track(partitions, description="catalogue", total=len(partitions)):
         for header in _headers(dataset.storage, assets, partition):
             _insert_artifact(connection, dataset.storage, header)
             if header.asset in _LOADED:
                 _insert_rows(connection, dataset.storage, header)
+            if header.asset is RoundAssetName.HUMAN_MASK_EVENTS:
+                _insert_outcomes(connection, dataset, partition)
+            if header.asset is RoundAssetName.OBJECT_DETECTOR:
+                _insert_detector(connection, dataset.storage, partition)
 
 
 def _headers(storage: Storage, assets: Iterable[FileAssetName], partition: str) -> Iterator[ArtifactHeader]:
@@ -163,6 +179,29 @@ def _insert_rows(connection: duckdb.DuckDBPyConnection, storage: Storage, header
     connection.register("rows_of_file", rows)
     connection.execute(f"INSERT INTO loaded_{asset} SELECT * FROM rows_of_file")  # noqa: S608
     connection.unregister("rows_of_file")
+
+
+def _insert_outcomes(connection: duckdb.DuckDBPyConnection, dataset: Dataset, round_name: str) -> None:
+    try:
+        rows = prefilled_outcomes(dataset, round_name)
+    except ArtifactError:
+        return  # as above: one of the round's files is missing or damaged
+    connection.register("given_outcomes", rows)
+    connection.execute("INSERT INTO loaded_prefilled_outcomes SELECT * FROM given_outcomes")
+    connection.unregister("given_outcomes")
+
+
+def _insert_detector(connection: duckdb.DuckDBPyConnection, storage: Storage, round_name: str) -> None:
+    try:
+        record = read_detector_record(storage, round_name)
+    except ArtifactError:
+        return
+    if record is not None:
+        counts, recall = record.header.counts, record.recall
+        values = [round_name, record.digest, list(record.rounds), record.steps, record.loss]
+        values += [counts[name] for name in ("train_images", "train_boxes", "held_out_images", "held_out_boxes")]
+        values += [recall.max_boxes, recall.at_half, recall.average, recall.random_at_half, recall.random_average]
+        connection.execute(f"INSERT INTO detectors VALUES ({', '.join('?' * len(values))})", values)  # noqa: S608
 
 
 def _load_rounds(connection: duckdb.DuckDBPyConnection, storage: Storage) -> None:

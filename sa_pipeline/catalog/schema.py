@@ -9,6 +9,8 @@ from sa_pipeline.schemas import (
     HUMAN_MASK_EVENTS,
     HUMAN_MASKS,
     MASK_QUALITY_AUDIT,
+    PREFILLED_MASKS,
+    PREFILLED_OUTCOMES,
     RAW_IMAGES,
     ROUND_FIGURES,
 )
@@ -46,6 +48,13 @@ TABLES = _Tables(
         )
         """,
         "CREATE TABLE training_masks (checkpoint_digest VARCHAR, round VARCHAR, mask_id BIGINT, split VARCHAR)",
+        """
+        CREATE TABLE detectors (
+            round VARCHAR, digest VARCHAR, rounds VARCHAR[], steps INTEGER, loss DOUBLE, train_images BIGINT,
+            train_boxes BIGINT, held_out_images BIGINT, held_out_boxes BIGINT, max_boxes INTEGER,
+            recall_at_half DOUBLE, average_recall DOUBLE, random_recall_at_half DOUBLE, random_average_recall DOUBLE
+        )
+        """,
     ),
     derived=(
         "CREATE TABLE images AS SELECT * FROM loaded_raw_images ORDER BY image_id",
@@ -104,6 +113,16 @@ TABLES = _Tables(
         CREATE TABLE audited_masks AS
         SELECT * FROM loaded_mask_quality_audit ORDER BY round, image_id, task_id, mask_id
         """,
+        """
+        CREATE TABLE prefilled_masks AS
+        SELECT p.*, a.checkpoint_digest, a.inputs->>'object_detector' AS detector_digest
+        FROM loaded_prefilled_masks p LEFT JOIN artifacts a ON a.asset = 'prefilled_masks' AND a.round = p.round
+        ORDER BY p.round, p.image_id, p.rank
+        """,
+        """
+        CREATE TABLE prefilled_mask_outcomes AS
+        SELECT * FROM loaded_prefilled_outcomes ORDER BY round, image_id, task_id, mask_id
+        """,
     ),
 )
 
@@ -118,6 +137,7 @@ VIEW_MEANINGS: Mapping[str, str] = {
     "rejected_images": "files that are no good images, and why",
     "labels": "labels that people gave, the most used first",
     "seconds_per_mask": "of each person in each round: masks made by hand, and what one took",
+    "prefilled_outcomes": "of every round: what people did with the masks that were pre-filled",
     "masks_per_image_by_source": "masks of every good image: automatic, and accepted ones by how they came to be",
 }
 
@@ -192,6 +212,13 @@ VIEWS = (
     FROM human_masks WHERE source = 'manual' GROUP BY ALL ORDER BY round, annotator
     """,
     """
+    CREATE VIEW prefilled_outcomes AS
+    SELECT round, count(*) AS masks, count(*) FILTER (outcome = 'kept') AS kept,
+           count(*) FILTER (outcome = 'mended') AS mended, count(*) FILTER (outcome = 'deleted') AS deleted,
+           count(*) FILTER (outcome = 'kept') / count(*) AS share_kept, avg(iou) AS iou
+    FROM prefilled_mask_outcomes GROUP BY ALL ORDER BY round
+    """,
+    """
     CREATE VIEW masks_per_image_by_source AS
     WITH counted AS (
         SELECT image_id, 'automatic' AS source, count(*) AS masks FROM masks GROUP BY ALL
@@ -233,6 +260,10 @@ _AUDITED_MASKS = _described(MASK_QUALITY_AUDIT)
 for _name in ("size", "counts", "human_counts"):
     _AUDITED_MASKS.pop(_name)
 
+_PREFILLED_MASKS = _described(PREFILLED_MASKS)
+for _name in ("size", "counts"):
+    _PREFILLED_MASKS.pop(_name)
+
 TABLE_MEANINGS: Mapping[str, str] = {
     "shards": "a shard and what is in it",
     "images": "an image, or a rejected file",
@@ -245,6 +276,9 @@ TABLE_MEANINGS: Mapping[str, str] = {
     "human_masks": "a mask that people made or confirmed and a reviewer accepted, without its pixels",
     "human_mask_events": "a change of an object of an accepted task",
     "audited_masks": "an exported mask that a person perfected or deleted in an audit",
+    "detectors": "an object detector, and how much it finds",
+    "prefilled_masks": "a mask for a box of the detector that annotators of a round begin with, without its pixels",
+    "prefilled_mask_outcomes": "a mask that an accepted task began with, and what its person did with it",
     "rounds": "an annotation round, and how it went",
     "runs": "a Dagster run",
     "artifacts": "a file of an asset, and what it was made from",
@@ -278,6 +312,28 @@ COLUMN_COMMENTS: Mapping[str, Mapping[str, str]] = {
     "human_masks": _HUMAN_MASKS | {"relative_size": "square root of the mask's share of the image (paper §5)"},
     "human_mask_events": _HUMAN_MASK_EVENTS,
     "audited_masks": _AUDITED_MASKS,
+    "detectors": {
+        "round": "annotation round, the partition",
+        "digest": "SHA-256 of the weights' file",
+        "rounds": "whose human masks it was trained on",
+        "steps": "gradient steps of training",
+        "loss": "mean over the last tenth of them",
+        "train_images": "images trained on",
+        "train_boxes": "boxes of people's masks on them",
+        "held_out_images": "images with people's masks that are never trained on",
+        "held_out_boxes": "boxes of people's masks on them",
+        "max_boxes": "boxes that the detector may give for an image",
+        "recall_at_half": "share of the held-out boxes that it finds at an IoU of 0.5; null without any",
+        "average_recall": "mean of the shares at IoUs of 0.5 to 0.95; null without any",
+        "random_recall_at_half": "as recall_at_half, of as many boxes drawn by chance",
+        "random_average_recall": "as average_recall, of those",
+    },
+    "prefilled_masks": _PREFILLED_MASKS
+    | {
+        "checkpoint_digest": "SHA-256 of the weights' file of SAM",
+        "detector_digest": "SHA-256 of the weights' file of the detector",
+    },
+    "prefilled_mask_outcomes": _described(PREFILLED_OUTCOMES),
     "rounds": _ROUNDS,
     "verdicts": _SHARD
     | {

@@ -13,6 +13,7 @@ from sa_pipeline.quality.human_masks import accepted_tasks_all_there as compare_
 from sa_pipeline.quality.human_masks import human_mask_ids_unique, human_masks_decode
 from sa_pipeline.quality.outcome import CheckOutcome
 from sa_pipeline.quality.round_checkpoints import not_worse_than_parent
+from sa_pipeline.quality.semi_automatic import detector_beats_chance, masks_to_begin_with
 from sa_pipeline.quality.training_sets import held_out_never_trained_on, human_masks_all_there
 from sa_pipeline.resources import DatasetResource
 from sa_pipeline.studio.snapshot import accepted_masks
@@ -48,6 +49,8 @@ ROUND_CHECKS = [
     _check(RoundAssetName.TRAINING_SET, human_masks_all_there),
     _check(RoundAssetName.TRAINING_SET, held_out_never_trained_on),
     _check(RoundAssetName.SAM_CHECKPOINT, not_worse_than_parent),
+    _check(RoundAssetName.OBJECT_DETECTOR, detector_beats_chance, blocking=False),
+    _check(RoundAssetName.PREFILLED_MASKS, masks_to_begin_with, blocking=False),
     _check(RoundAssetName.MASK_QUALITY_AUDIT, pairs_are_of_the_snapshot),
     _check(RoundAssetName.MASK_QUALITY_AUDIT, masks_hold_to_people, blocking=False),
 ]

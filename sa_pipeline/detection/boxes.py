@@ -57,6 +57,13 @@ def boxes_from_xywh(boxes: Sequence[Sequence[int]]) -> Boxes:
     return found
 
 
+def to_pixels(boxes: Boxes) -> Boxes:
+    """XYXY of first and last pixels, as SAM is asked with: the way back from `boxes_from_xywh`, whole pixels or not."""
+    found = boxes.copy()
+    found[:, 2:] = np.maximum(boxes[:, 2:] - 1, boxes[:, :2])
+    return found
+
+
 def mirrored(boxes: Boxes, width: int) -> Boxes:
     """Boxes of an image of that width in px, mirrored left to right with it."""
     turned = boxes.copy()

@@ -28,8 +28,11 @@ ANCHORS_PER_OCTAVE = (1.0, 2**0.5)
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 """Height over width of anchors."""
 
-FINEST_ANCHOR = 16.0
-"""px of the input; anchors double from level to level of a pyramid."""
+ANCHOR_STRIDES = 3.0
+"""Side of a level's smaller anchors in strides of the level."""
+
+COARSEST_STRIDE = 64
+"""px of the input, of each backbone's last level."""
 
 ROI_SIDE = 5
 HEAD_WIDTH = 256
@@ -109,15 +112,15 @@ def _input_sizes(settings: DetectorSettings) -> tuple[int, ...]:
 
 
 def _anchors(levels: int) -> AnchorGenerator:
-    finest = FINEST_ANCHOR * 2 ** (5 - levels)
-    sizes = tuple(tuple(finest * 2**level * part for part in ANCHORS_PER_OCTAVE) for level in range(levels))
+    strides = [COARSEST_STRIDE / 2**level for level in reversed(range(levels))]
+    sizes = tuple(tuple(ANCHOR_STRIDES * stride * part for part in ANCHORS_PER_OCTAVE) for stride in strides)
     return AnchorGenerator(sizes, (ASPECT_RATIOS,) * levels)
 
 
 def _backbone(settings: DetectorSettings, frozen_norms: bool, weights: Path | None) -> tuple[Any, int]:
     """The backbone, with its `out_channels`, and the number of its levels."""
     if settings.backbone == "small":
-        return SmallPyramid(), 5
+        return SmallPyramid(), 4
     norm: Callable[[int], nn.Module] = FrozenBatchNorm2d if frozen_norms else _group_norm
     make = getattr(torchvision.models, settings.backbone)
     network = make(weights=None, norm_layer=norm)

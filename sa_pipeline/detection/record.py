@@ -74,6 +74,16 @@ def weights_file(round_name: str) -> str:
     return f"{RoundAssetName.OBJECT_DETECTOR}/{round_name}.safetensors"
 
 
+def log_file(round_name: str) -> str:
+    """Name of a training's log within the storage root: a CSV row a step."""
+    return f"{RoundAssetName.OBJECT_DETECTOR}/{round_name}.log.csv"
+
+
+def curves_file(round_name: str) -> str:
+    """Name of the picture of a training's curves within the storage root."""
+    return f"{RoundAssetName.OBJECT_DETECTOR}/{round_name}.curves.png"
+
+
 def read_detector_record(storage: Storage, round_name: str) -> DetectorRecord | None:
     """What was trained in a round; None where nothing was.
 
@@ -96,9 +106,17 @@ def newest_detector(storage: Storage) -> DetectorRecord | None:
     Raises:
         ArtifactError: A file is damaged.
     """
+    return max(list_detectors(storage), key=_age, default=None)
+
+
+def list_detectors(storage: Storage) -> list[DetectorRecord]:
+    """What was trained in any round, by name of the round.
+
+    Raises:
+        ArtifactError: A file is damaged.
+    """
     rounds = list_partitions(storage, RoundAssetName.OBJECT_DETECTOR)
-    records = [record for name in rounds if (record := read_detector_record(storage, name)) is not None]
-    return max(records, key=_age, default=None)
+    return [record for name in rounds if (record := read_detector_record(storage, name)) is not None]
 
 
 def _age(record: DetectorRecord) -> tuple[int, int, int, str]:

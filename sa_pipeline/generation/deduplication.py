@@ -1,6 +1,7 @@
 """Deduplication: of near-equal masks one stays; what stays is cleaned of specks and holes."""
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +54,27 @@ def deduplicate_masks(candidates: pa.Table, verdicts: pa.Table, settings: MaskSe
     if settings.min_mask_region_area > 0:
         _clean_up(work, settings)
     return work.to_table()
+
+
+def suppress_duplicates(
+    counts: Sequence[str],
+    size: tuple[int, int],
+    boxes: npt.NDArray[np.int64],
+    scores: npt.NDArray[np.float32],
+    settings: MaskSettings,
+) -> Suppression:
+    """Tells duplicates among masks of the full image as the settings want it: by their boxes or by themselves.
+
+    Args:
+        counts: N COCO compressed run lengths.
+        size: Height and width of the image in px.
+        boxes: (N, 4) XYXY around the masks.
+        scores: (N,) float32; of two duplicates the one with the higher score stays.
+        settings: Thresholds.
+    """
+    if settings.mask_nms_thresh is None:
+        return suppress_by_box(boxes, scores, settings.box_nms_thresh)
+    return suppress_by_mask(counts, size, boxes, scores, settings.mask_nms_thresh, settings.mask_containment_thresh)
 
 
 def exported_rows(masks: pa.Table) -> list[dict[str, Any]]:
@@ -139,14 +161,7 @@ def _suppress(
 ) -> Suppression:
     if settings.mask_nms_thresh is None or len(rows) == 0:
         return suppress_by_box(work.boxes[rows], scores, box_threshold)
-    return suppress_by_mask(
-        [work.counts[row] for row in rows],
-        work.size,
-        work.boxes[rows],
-        scores,
-        settings.mask_nms_thresh,
-        settings.mask_containment_thresh,
-    )
+    return suppress_duplicates([work.counts[row] for row in rows], work.size, work.boxes[rows], scores, settings)
 
 
 def _suppress_within_crops(work: _Work, settings: MaskSettings) -> None:

@@ -23,16 +23,18 @@ def round_overlays(
         dataset: The dataset.
         round_name: The round.
         max_images: That are shown.
-        asset: `human_masks` or `training_set`.
+        asset: `human_masks`, `training_set` or `prefilled_masks`.
 
     Raises:
         ArtifactError: The asset was not made or is damaged, or `raw_images` of a shard.
     """
     counts: dict[tuple[str, int], list[str]] = defaultdict(list)
-    columns = ["shard", "image_id", "replica", "counts"]
+    columns = ["shard", "image_id", "counts"]
+    if asset is not RoundAssetName.PREFILLED_MASKS:
+        columns.append("replica")
     for group in iterate_row_groups(dataset.storage, asset, round_name, columns=columns):
         for row in group.to_pylist():
-            if row["replica"] == 0:
+            if row.get("replica", 0) == 0:
                 counts[row["shard"], row["image_id"]].append(row["counts"])
         if len(counts) >= max_images:
             break

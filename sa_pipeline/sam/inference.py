@@ -108,6 +108,34 @@ def decode_clicks(
     return logits, predicted_iou
 
 
+def decode_boxes(
+    sam: Sam, embedding: torch.Tensor, boxes: npt.NDArray[np.float32], image_size: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Runs prompt encoder and mask decoder on N boxes, each a prompt of its own.
+
+    Args:
+        sam: The model.
+        embedding: (1, C, h, w) of the image.
+        boxes: (N, 4) float32 XYXY, px of the image.
+        image_size: Height and width of the image in px.
+
+    Returns:
+        Low-resolution logits (N, 4h, 4w) float32 and predicted IoU (N,) float32: a box has two corners and is no
+        ambiguous prompt, so that it gives one mask (paper §3, "Resolving ambiguity").
+    """
+    with torch.no_grad():
+        corners = torch.as_tensor(_transform(sam).apply_boxes(boxes, image_size), device=sam.device)
+        sparse, dense = sam.prompt_encoder(points=None, boxes=corners.float(), masks=None)
+        logits, predicted_iou = sam.mask_decoder(
+            image_embeddings=embedding,
+            image_pe=sam.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=False,
+        )
+    return logits[:, 0], predicted_iou[:, 0]
+
+
 def upscale_logits(sam: Sam, logits: torch.Tensor, image_size: tuple[int, int]) -> torch.Tensor:
     """Brings low-resolution logits to the image's size, as `Sam.postprocess_masks` does.
 

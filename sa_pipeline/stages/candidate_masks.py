@@ -1,12 +1,5 @@
 """`candidate_masks`: what the model proposes on every image of a shard, scored but not judged."""
 
-import hashlib
-import io
-import json
-from collections import Counter
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from sa_pipeline.artifacts import ArtifactHeader, AssetName, writing_table
@@ -17,11 +10,9 @@ from sa_pipeline.provenance import expected_header
 from sa_pipeline.sam.registry import LoadedModel
 from sa_pipeline.schemas import CANDIDATE_MASKS
 from sa_pipeline.stages.embeddings_file import open_embeddings
+from sa_pipeline.stages.image_parts import ImageParts
 from sa_pipeline.stages.result import StageResult, make_unless_fresh
 from sa_pipeline.stages.shard_images import ShardImage, count_images, iterate_images
-from sa_pipeline.storage import Storage
-
-_COUNTS_KEY = b"counts"
 
 
 def make_candidate_masks(
@@ -38,7 +29,7 @@ def make_candidate_masks(
     """
 
     def make(header: ArtifactHeader) -> None:
-        parts = _Parts(dataset.storage, header)
+        parts = ImageParts(dataset.storage, header, CANDIDATE_MASKS)
         images = (progress or SilentProgress()).track(
             iterate_images(dataset, shard),
             description=f"{AssetName.CANDIDATE_MASKS} {shard}",
@@ -49,12 +40,12 @@ def make_candidate_masks(
             writing_table(dataset.storage, CANDIDATE_MASKS, header) as writer,
         ):
             for image in images:
-                proposals = parts.get(image)
-                if proposals is None:
+                part = parts.get(image.image_id)
+                if part is None:
                     proposals = _propose(image, embeddings.get(image.image_id), dataset, model)
-                    parts.put(image, proposals)
-                writer.write(proposals.candidates)
-                writer.counts.update(proposals.counts)
+                    part = parts.put(image.image_id, proposals.candidates, proposals.counts)
+                writer.write(part.rows)
+                writer.counts.update(part.counts)
                 writer.counts["images"] += 1
         parts.remove()
 
@@ -72,35 +63,3 @@ def _propose(image: ShardImage, embedding: torch.Tensor, dataset: Dataset, model
         image_id=image.image_id,
         embedding=embedding,
     )
-
-
-class _Parts:
-    """Candidates of single images, kept until the shard's file is published.
-
-    The folder is named after the provenance, so that parts made with other settings or weights are never taken.
-    """
-
-    def __init__(self, storage: Storage, header: ArtifactHeader) -> None:
-        digest = hashlib.sha256(header.dump().encode()).hexdigest()[:16]
-        self._storage = storage
-        self._folder = f"{AssetName.CANDIDATE_MASKS}/parts/{header.partition}-{digest}"
-
-    def get(self, image: ShardImage) -> Proposals | None:
-        if not self._storage.exists(self._name(image)):
-            return None
-        table = pq.read_table(io.BytesIO(self._storage.read_bytes(self._name(image))))
-        counts = Counter(json.loads(table.schema.metadata[_COUNTS_KEY]))
-        return Proposals(table.cast(CANDIDATE_MASKS), counts)
-
-    def put(self, image: ShardImage, proposals: Proposals) -> None:
-        counts = json.dumps(proposals.counts).encode()
-        table: pa.Table = proposals.candidates.replace_schema_metadata({_COUNTS_KEY: counts})
-        sink = io.BytesIO()
-        pq.write_table(table, sink)
-        self._storage.write_bytes(self._name(image), sink.getvalue())
-
-    def remove(self) -> None:
-        self._storage.remove(self._folder)
-
-    def _name(self, image: ShardImage) -> str:
-        return f"{self._folder}/{image.image_id}.parquet"

@@ -19,7 +19,7 @@ from sa_pipeline.artifacts import (
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.detection.detect import detect
 from sa_pipeline.detection.recall import measure_recall
-from sa_pipeline.detection.record import BoxExample, DetectorRecord, weights_file
+from sa_pipeline.detection.record import BoxExample, DetectorRecord, curves_file, log_file, weights_file
 from sa_pipeline.detection.train import CURVES, LOG, WITHOUT_EFFECT, train_detector
 from sa_pipeline.detection.weights import read_detector, write_detector
 from sa_pipeline.errors import AnnotationError, ArtifactError
@@ -77,16 +77,6 @@ def read_trained(dataset: Dataset, record: DetectorRecord) -> FasterRCNN:
         )
     with dataset.storage.local_copy(name) as path:
         return read_detector(path)
-
-
-def log_file(round_name: str) -> str:
-    """Name of a training's log within the storage root: a CSV row a step."""
-    return f"{RoundAssetName.OBJECT_DETECTOR}/{round_name}.log.csv"
-
-
-def curves_file(round_name: str) -> str:
-    """Name of the picture of a training's curves within the storage root."""
-    return f"{RoundAssetName.OBJECT_DETECTOR}/{round_name}.curves.png"
 
 
 def _expected(dataset: Dataset, round_name: str, found: FirstStageBoxes) -> ArtifactHeader:

@@ -20,6 +20,7 @@ from sa_pipeline.settings import ImageSettings, PipelineSettings, RoundsSettings
 from sa_pipeline.stages.image_embeddings import make_image_embeddings
 from sa_pipeline.stages.raw_images import make_raw_images
 from sa_pipeline.studio.database import open_studio
+from sa_pipeline.studio.decoder import ensure_decoder
 from sa_pipeline.studio.importing import ImportAs, import_masks
 from sa_pipeline.studio.matching import ImageIndex
 from sa_pipeline.training.held_out import is_held_out
@@ -64,6 +65,7 @@ def embedded_home(tmp_path_factory: pytest.TempPathFactory, tiny: LoadedModel) -
     for shard in list_shards(dataset.storage):
         make_raw_images(dataset, shard)
         make_image_embeddings(dataset, shard, tiny)
+    ensure_decoder(dataset, "tiny")
     save_config(dataset)
 
     def copy(home: Path) -> Dataset:

@@ -14,10 +14,11 @@ from sa_pipeline.resources import DatasetResource
 from sa_pipeline.round_automation import RUN_KEY, round_done
 from sa_pipeline.runs import ensure_dagster_home
 from sa_pipeline.sam.registry import checkpoint_ref
-from sa_pipeline.settings import PlannedRound
+from sa_pipeline.settings import DetectorSettings, PlannedRound
+from sa_pipeline.stages.prefilled_images import prefilled_images
 from sa_pipeline.studio.database import open_studio
 from sa_pipeline.studio.decoder import has_decoder
-from sa_pipeline.studio.models import TaskState
+from sa_pipeline.studio.models import Stage, TaskState
 from sa_pipeline.studio.rounds import Round, find_round
 from sa_pipeline.studio.standing import standing
 from sa_pipeline_tests.rounds.conftest import PHOTOGRAPHS, held_out_names, import_accepted
@@ -149,3 +150,26 @@ def test_a_round_is_opened_from_the_shell_with_embeddings_by_the_weights_in_use(
     assert "Round assisted-1: 2 images; 2 open." in opened.output
     again = CliRunner().invoke(app, ["rounds", "open", "assisted-1", "--max-images", "2", "--seed", "3", *home])
     assert "Round assisted-1: 2 images; 2 open." in again.output
+
+
+def test_a_semi_automatic_round_is_opened_with_the_masks_of_a_detector_that_is_trained_first(planned, instance) -> None:
+    detector = DetectorSettings(input_size=64, max_input_size=64, jitter=(1.0, 1.0), steps=1, images=1)
+    rounds = planned.settings.rounds.model_copy(
+        update={"next": (PlannedRound(name="semi-1", stage="semi_automatic", max_images=1),)}
+    )
+    settings = planned.settings.model_copy(update={"rounds": rounds, "detector": detector})
+    dataset = open_dataset(planned.home, planned.config.model_copy(update={"settings": settings}))
+    save_config(dataset)
+    names = sorted(set(PHOTOGRAPHS) - held_out_names(dataset))
+    import_accepted(dataset, "assisted-1", names[:1])
+    (retrain,) = tick(dataset, instance)
+    assert not run(dataset, instance, retrain)  # nothing held out is annotated: the weights stay those of before
+    asked = []
+    while isinstance(requests := tick(dataset, instance), list):
+        asked += [(each.job_name, each.partition_key) for each in requests]
+        assert all(run(dataset, instance, each) for each in requests)
+    assert asked == [("round_detector", "assisted-1"), ("prefill_round", "semi-1"), ("fill_round", "semi-1")]
+    assert requests == "People are at work on semi-1."
+    opened = round_of(dataset, "semi-1")
+    assert (opened.stage, opened.images) == (Stage.SEMI_AUTOMATIC, 1)
+    assert len(prefilled_images(dataset, "semi-1")) == 1

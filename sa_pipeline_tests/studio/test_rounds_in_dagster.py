@@ -78,7 +78,9 @@ def test_a_round_goes_from_its_queue_to_a_checked_snapshot_and_into_the_catalogu
 
 
 def test_a_prefilled_round_names_its_stage_and_counts_its_masks(studio_dataset, instance) -> None:
-    config = AnnotationTasksConfig(stage=Stage.SEMI_AUTOMATIC.value, shards=["000000"], prefill=True, pilot_tasks=1)
+    config = AnnotationTasksConfig(
+        stage=Stage.SEMI_AUTOMATIC.value, shards=["000000"], prefill="automatic", pilot_tasks=1
+    )
     assert run_fill(studio_dataset, "semi-1", config, instance).success
     metadata = latest(instance, "annotation_tasks").metadata
     assert metadata["new_images"].value == 2
