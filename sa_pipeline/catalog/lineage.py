@@ -7,13 +7,32 @@ by which what somebody drew comes into a later mask.
 from collections.abc import Mapping
 
 LINEAGE_MEANINGS: Mapping[str, str] = {
+    "mask_help": "human masks, and the weights, of SAM or a detector, with whose help they were made",
+    "detector_masks": "detectors, and the human masks that they were trained on",
     "checkpoint_ancestry": "weights, and those that they were trained from, step by step down to the first",
-    "checkpoint_influence": "weights, and later weights that were trained from them or on masks made with their help",
+    "checkpoint_influence": "weights, of SAM or a detector, and later ones that were trained from them or on masks "
+    "made with their help",
     "mask_lineage": "of every exported mask: its image's source, its weights, and each human mask that these or their "
     "ancestors were trained on, with who made it",
 }
 
 LINEAGE_VIEWS = (
+    """
+    CREATE VIEW mask_help AS
+    SELECT mask_id, checkpoint_digest AS digest FROM human_masks WHERE checkpoint_digest IS NOT NULL
+    UNION
+    SELECT h.mask_id, m.checkpoint_digest FROM human_masks h JOIN masks m ON m.mask_id = h.source_mask_id
+    UNION
+    SELECT h.mask_id, p.checkpoint_digest FROM human_masks h JOIN prefilled_masks p ON p.mask_id = h.source_mask_id
+    UNION
+    SELECT h.mask_id, p.detector_digest FROM human_masks h JOIN prefilled_masks p ON p.mask_id = h.source_mask_id
+    """,
+    """
+    CREATE VIEW detector_masks AS
+    SELECT d.digest, d.round, h.mask_id
+    FROM detectors d JOIN human_masks h ON list_contains(d.rounds, h.round)
+    WHERE NOT EXISTS (SELECT 1 FROM training_masks t WHERE t.mask_id = h.mask_id AND t.split = 'held_out')
+    """,
     """
     CREATE VIEW checkpoint_ancestry AS
     WITH RECURSIVE names AS (
@@ -39,13 +58,12 @@ LINEAGE_VIEWS = (
     SELECT parent_digest AS digest, checkpoint_digest AS later_digest, 'weights' AS how
     FROM checkpoint_rounds WHERE parent_digest <> checkpoint_digest
     UNION
-    SELECT h.checkpoint_digest, t.checkpoint_digest, 'help'
-    FROM training_masks t JOIN human_masks h USING (mask_id)
-    WHERE t.split = 'train' AND h.checkpoint_digest <> t.checkpoint_digest
+    SELECT h.digest, t.checkpoint_digest, 'help'
+    FROM training_masks t JOIN mask_help h USING (mask_id)
+    WHERE t.split = 'train' AND h.digest <> t.checkpoint_digest
     UNION
-    SELECT m.checkpoint_digest, t.checkpoint_digest, 'help'
-    FROM training_masks t JOIN human_masks h USING (mask_id) JOIN masks m ON m.mask_id = h.source_mask_id
-    WHERE t.split = 'train' AND m.checkpoint_digest <> t.checkpoint_digest
+    SELECT h.digest, d.digest, 'help'
+    FROM detector_masks d JOIN mask_help h USING (mask_id)
     """,
     """
     CREATE VIEW mask_lineage AS
@@ -65,8 +83,10 @@ LINEAGE_VIEWS = (
 )
 
 MACRO_MEANINGS: Mapping[str, str] = {
-    "touched_by_image": "human masks, weights, exported masks and exports that an image touched, by its image_id",
-    "touched_by_person": "human masks, weights, exported masks and exports that a person touched, by pseudonym",
+    "touched_by_image": "human masks, weights, detectors, exported masks and exports that an image touched, by its "
+    "image_id",
+    "touched_by_person": "human masks, weights, detectors, exported masks and exports that a person touched, by "
+    "pseudonym",
 }
 
 _OF_IMAGE = "SELECT mask_id, 'own' AS how FROM human_masks WHERE image_id = of_image"
@@ -85,6 +105,8 @@ _TOUCHED = """
     ), reached AS (
         SELECT DISTINCT t.checkpoint_digest AS digest, 'weights' AS how
         FROM training_masks t JOIN seed s USING (mask_id) WHERE t.split = 'train' AND s.how = 'own'
+        UNION
+        SELECT DISTINCT d.digest, 'weights' FROM detector_masks d JOIN seed s USING (mask_id) WHERE s.how = 'own'
         UNION
         SELECT f.later_digest, CASE WHEN r.how = 'weights' AND f.how = 'weights' THEN 'weights' ELSE 'help' END
         FROM reached r JOIN checkpoint_influence f USING (digest)
@@ -106,15 +128,14 @@ _TOUCHED = """
     )
     SELECT 'human mask' AS what, h.mask_id::VARCHAR AS id, h.image_id, h.shard, h.round,
            coalesce(s.how, 'help') AS how
-    FROM human_masks h
-    LEFT JOIN seed s USING (mask_id)
-    LEFT JOIN masks shown ON shown.mask_id = h.source_mask_id
+    FROM human_masks h LEFT JOIN seed s USING (mask_id)
     WHERE s.how IS NOT NULL
-          OR h.checkpoint_digest IN (SELECT digest FROM touched_weights)
-          OR shown.checkpoint_digest IN (SELECT digest FROM touched_weights)
+          OR h.mask_id IN (SELECT mask_id FROM mask_help WHERE digest IN (SELECT digest FROM touched_weights))
     UNION ALL
-    SELECT 'weights', w.digest, NULL, NULL, (SELECT any_value(round) FROM checkpoint_rounds r
-           WHERE r.checkpoint_digest = w.digest), w.how
+    SELECT CASE WHEN w.digest IN (SELECT digest FROM detectors) THEN 'detector' ELSE 'weights' END, w.digest, NULL,
+           NULL, coalesce((SELECT any_value(round) FROM checkpoint_rounds r WHERE r.checkpoint_digest = w.digest),
+                    (SELECT any_value(round) FROM detectors d WHERE d.digest = w.digest)),
+           w.how
     FROM (SELECT * FROM touched_weights UNION ALL SELECT digest, 'compared' FROM compared) w
     UNION ALL
     SELECT 'exported mask', mask_id::VARCHAR, image_id, shard, NULL, how FROM touched_masks

@@ -87,7 +87,10 @@ def scores_of_masks(dataset: Dataset, round_name: str, shard: str, mask_ids: Set
     Raises:
         ArtifactError: A file is damaged.
     """
-    places: tuple[tuple[FileAssetName, str], ...] = ((AssetName.DEDUPLICATED_MASKS, shard),)
+    places: tuple[tuple[FileAssetName, str], ...] = (
+        (AssetName.DEDUPLICATED_MASKS, shard),
+        (RoundAssetName.PREFILLED_MASKS, round_name),
+    )
     found: dict[int, dict[str, Any]] = {}
     for asset, partition in places:
         if mask_ids and read_header(dataset.storage, asset, partition) is not None:
