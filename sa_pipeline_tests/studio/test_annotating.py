@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 from PIL import Image
+from scipy.ndimage import distance_transform_edt
 
 from sa_pipeline.artifacts import RoundAssetName, read_table
 from sa_pipeline.dataset import Dataset
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
 ROUND = "assisted-1"
 CAT = 2
 """Image id of the photograph that all of this happens on, 451 x 300 px."""
-EYE, BESIDE_THE_EYE = (150, 110), (230, 170)
+EYE = (150, 110)
 AROUND_THE_EYE = (160, 80), (210, 135)
 BRUSH_RADIUS = 10.5
+ON_SCREEN = "([x, y]) => window.studio.toScreen(x, y)"
 ROLES = {"ada": Role.ANNOTATOR, "grace": Role.REVIEWER, "mary": Role.LEAD}
 
 
@@ -68,11 +70,17 @@ def stroked(start: tuple[int, int], end: tuple[int, int], shape: tuple[int, int]
     return off_x**2 + off_y**2 <= BRUSH_RADIUS**2
 
 
-def seen_at(person: Person, at: tuple[int, int]) -> np.ndarray:
-    """The colour (3,) on the screen at a px of the image."""
-    x, y = person.page.evaluate("([x, y]) => window.studio.toScreen(x, y)", at)
-    screen = np.asarray(Image.open(io.BytesIO(person.page.screenshot())).convert("RGB"))
-    return screen[round(y), round(x)].astype(int)
+def screen(person: Person) -> np.ndarray:
+    """What the person sees (H, W, 3), RGB."""
+    return np.asarray(Image.open(io.BytesIO(person.page.screenshot())).convert("RGB")).astype(int)
+
+
+def deepest(mask: np.ndarray, away_from: tuple[int, int] = (-1000, -1000)) -> tuple[int, int]:
+    """The px of a mask that is farthest from its edge, 12 px or more away from another place."""
+    y, x = np.mgrid[: mask.shape[0], : mask.shape[1]]
+    far = np.hypot(x - away_from[0], y - away_from[1]) >= 12
+    row, column = np.unravel_index(np.argmax(distance_transform_edt(mask) * far), mask.shape)
+    return int(column), int(row)
 
 
 def drag(person: Person, start: tuple[int, int], end: tuple[int, int]) -> None:
@@ -121,20 +129,20 @@ def test_clicks_boxes_brush_and_eraser_and_all_is_there_after_a_reload(studio_da
     ada = let_in("ada")
     ada.open_task()
     wait_until(lambda: ada.page.evaluate("window.studio.decoder()") != "none", "SAM")
-    inside, outside = (150, 120), (20, 20)
-    before = [seen_at(ada, at) for at in (inside, outside)]
+    before = screen(ada)
     ada.click(EYE)
     clicked = pixels(newest(ada))
     assert clicked[EYE[1], EYE[0]]
     ada.page.mouse.move(5, 5)
-    after = [seen_at(ada, at) for at in (inside, outside)]
-    assert np.abs(after[0] - before[0]).max() > 20, "the mask is not seen"
-    assert np.abs(after[1] - before[1]).max() <= 2, "something is seen where no mask is"
+    within, without = deepest(clicked, away_from=EYE), deepest(~clicked)
+    changed = np.abs(screen(ada) - before).max(axis=2)
+    (x, y), (other_x, other_y) = (ada.page.evaluate(ON_SCREEN, at) for at in (within, without))
+    assert changed[round(y), round(x)] > 20, "the mask is not seen"
+    assert changed[round(other_y), round(other_x)] <= 2, "something is seen where no mask is"
 
-    ada.click(BESIDE_THE_EYE, "right")
+    ada.click(within, "right")
     shrunk = pixels(newest(ada))
-    assert clicked[BESIDE_THE_EYE[1], BESIDE_THE_EYE[0]]
-    assert not shrunk[BESIDE_THE_EYE[1], BESIDE_THE_EYE[0]]
+    assert not shrunk[within[1], within[0]]
     assert shrunk[EYE[1], EYE[0]]
     assert shrunk.sum() < clicked.sum()
 
