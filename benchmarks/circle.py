@@ -24,7 +24,7 @@ from sa_pipeline.images.ledger import append_new_images
 from sa_pipeline.progress import TerminalProgress, watched_by
 from sa_pipeline.runs import ensure_dagster_home, fail_abandoned_runs
 
-QUICK = {"rounds": 2, "per_round": 4, "steps": 10, "validated": 2, "segments": 5, "automatic": 1}
+QUICK = {"rounds": 2, "per_round": 4, "steps": 10, "detector_steps": 10, "validated": 2, "segments": 5, "automatic": 1}
 
 
 def main() -> None:
@@ -44,12 +44,13 @@ def main() -> None:
         ("rounds", 3, "of the assisted stage"),
         ("per-round", 20, "photographs"),
         ("steps", 150, "of each retraining"),
+        ("detector-steps", 300, "of the detector's training"),
         ("validated", 25, "photographs that weights are measured on"),
         ("segments", 15, "clicked on in each"),
         ("automatic", 2, "shards of the automatic stage"),
     ):
         parser.add_argument(f"--{name}", type=int, default=value, help=f"{text}; default {value}")
-    parser.add_argument("--held-out", type=float, default=0.15, help="share by which weights are promoted")
+    parser.add_argument("--held-out", type=float, default=0.1, help="share by which weights are promoted")
     given = parser.parse_args()
     plan = _plan(parser, given)
     folder = given.output.expanduser().absolute()
@@ -75,6 +76,10 @@ def turn(plan: Plan, folder: Path) -> list[Figures]:
         for number in range(plan.assisted):
             rows.append(this.assisted_round(f"assisted-{number + 1}", this.shard(number)))
             print(table(rows), flush=True)
+        number = plan.assisted
+        rows.append(this.semi_automatic_round("semi-1", this.shard(number), f"assisted-{number}"))
+        print(table(rows), flush=True)
+        rows.append(this.automatic([this.shard(number + 1 + index) for index in range(plan.automatic)]))
     return rows
 
 
@@ -97,6 +102,7 @@ def _plan(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Plan:
         assisted=sizes["rounds"],
         per_round=sizes["per_round"],
         steps=sizes["steps"],
+        detector_steps=sizes["detector_steps"],
         validated=sizes["validated"],
         segments=sizes["segments"],
         automatic=sizes["automatic"],

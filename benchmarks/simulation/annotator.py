@@ -47,7 +47,7 @@ class Annotator:
             visit.perfect_masks()
         else:
             visit.judge_masks()
-            visit.add_objects(self.truth.wanted(index, self.client.name))
+            visit.add_objects(self.truth.wanted(index, task.task_id))
         desk.finish()
         self.tally.tasks += 1
 
@@ -85,7 +85,7 @@ class _Visit:
         for each in wanted:
             if self.seconds >= habits.PICTURE_SECONDS or self.left >= habits.PATIENCE:
                 return
-            object_id = operation("object", self.desk.detail.task.task_id, self.desk.client.name, each.number)
+            object_id = operation("object", self.desk.detail.task.task_id, each.number)
             if object_id in self.touched:
                 continue
             if any(iou(each.mask, mask) >= habits.COVERED_IOU for mask in self.masks.values()):

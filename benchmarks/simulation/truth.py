@@ -1,7 +1,6 @@
 """What a simulated person has in mind: the masks that real people, or a program that drew it, gave a picture."""
 
 import threading
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,10 +69,14 @@ class Truth:
                 self._looks.append((image.size, _look(image.pixels)))
             return self._looks[index]
 
-    def wanted(self, index: int, name: str) -> list[Wanted]:
-        """What the person of that name sees in a picture, by falling size: one of those who segmented it."""
+    def wanted(self, index: int, task_id: int) -> list[Wanted]:
+        """What is seen in a picture for a task, by falling size: by one of those who segmented it.
+
+        It depends on the task alone, so that the same masks are made whoever takes it; several tasks of one picture,
+        which follow one another, get different people's.
+        """
         image = self._source.read(index)
-        person = zlib.crc32(name.encode()) % len(image.annotators)
+        person = task_id % len(image.annotators)
         labels = self._labels[index] if self._labels else ("",) * len(image.annotators[person])
         seen = [Wanted(number, image.mask(person, number), label) for number, label in enumerate(labels)]
         large = [each for each in seen if each.mask.mean() >= MIN_OBJECT_SHARE]

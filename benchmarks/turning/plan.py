@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sa_pipeline.settings import ImageSettings, MaskSettings, PipelineSettings, RoundsSettings, preset
+from sa_pipeline.settings import DetectorSettings, ImageSettings, PipelineSettings, RoundsSettings, preset
 from sa_pipeline.storage import Storage
 
 PLAN = "plan.json"
@@ -19,7 +19,7 @@ TRAINING: dict[str, Any] = {
     "corrections": 1,
     "repeats": 0,
     "jitter": None,
-    "learning_rate": 3e-4,
+    "learning_rate": 1e-4,
     "learning_rate_images": None,
     "weight_decay": 0.02,
     "warmup_steps": 20,
@@ -27,6 +27,9 @@ TRAINING: dict[str, Any] = {
     "save_seconds": 30,
 }
 """Changes to the preset `retrain` for `tiny` and some dozens of masks, on a CPU; half of the input costs a quarter."""
+
+NOT_WORSE_BY = 0.05
+"""Of IoU; a round holds out a dozen masks, on which chance makes as much."""
 
 
 class Plan(BaseModel):
@@ -40,11 +43,11 @@ class Plan(BaseModel):
         assisted: Rounds of the first stage.
         per_round: Photographs of a round; a shard has as many.
         steps: Of each retraining.
+        detector_steps: Of the training of the detector for the semi-automatic round.
         validated: Photographs that weights are measured on.
         segments: Clicked on in each.
         automatic: Shards of the last stage, after those of the rounds.
         held_out: Share of the dataset's photographs by which weights are promoted.
-        training: Changes to the recipe.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,11 +59,11 @@ class Plan(BaseModel):
     assisted: int = Field(ge=1)
     per_round: int = Field(ge=1)
     steps: int = Field(ge=1)
+    detector_steps: int = Field(ge=1)
     validated: int = Field(ge=1)
     segments: int = Field(ge=1)
     automatic: int = Field(ge=0)
     held_out: float = Field(ge=0.0, lt=1.0)
-    training: dict[str, Any] = {}
 
     def settings(self, checkpoint: Path) -> PipelineSettings:
         """Settings of the dataset, which starts with those weights."""
@@ -69,11 +72,11 @@ class Plan(BaseModel):
             update={
                 "checkpoint": str(checkpoint),
                 "images": ImageSettings(images_per_shard=self.per_round),
-                "masks": MaskSettings.model_validate(fast.masks.model_dump() | {"pred_iou_floor": None}),
+                "detector": DetectorSettings(steps=self.detector_steps),
                 "rounds": RoundsSettings(
                     held_out_share=self.held_out,
-                    training={**TRAINING, "steps": self.steps, **self.training},
-                    not_worse_by=0.02,
+                    training={**TRAINING, "steps": self.steps},
+                    not_worse_by=NOT_WORSE_BY,
                 ),
             }
         )

@@ -1,5 +1,6 @@
 """The steps of a turn, each done once: what is there already is not made again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,16 +9,27 @@ import sqlalchemy as sa
 
 from sa_pipeline.annotated.image import AnnotatedImage, AnnotatedSource
 from sa_pipeline.annotated.opening import open_annotated
-from sa_pipeline.artifacts import AssetName
+from sa_pipeline.artifacts import AssetName, read_header
 from sa_pipeline.assets.annotation_tasks import AnnotationTasksConfig
+from sa_pipeline.assets.prefilled_masks import PrefilledMasksConfig
 from sa_pipeline.dataset import Dataset
+from sa_pipeline.detection.record import read_detector_record
 from sa_pipeline.evaluation.held_out import ClickIous, ClickSettings, click_ious
 from sa_pipeline.images.ledger import list_shards
 from sa_pipeline.progress import Progress
 from sa_pipeline.promotion import checkpoint_in_use, find_weights, ref_in_use
 from sa_pipeline.provenance import Freshness, shard_freshness
 from sa_pipeline.round_checkpoints import read_round_checkpoint
-from sa_pipeline.runs import RunOutcome, run_embeddings, run_fill, run_retraining
+from sa_pipeline.runs import (
+    RunOutcome,
+    run_catalog,
+    run_detector,
+    run_embeddings,
+    run_fill,
+    run_prefill,
+    run_retraining,
+    run_shard,
+)
 from sa_pipeline.sam.registry import load_model
 from sa_pipeline.studio.database import open_studio
 from sa_pipeline.studio.models import Stage, TaskState
@@ -58,10 +70,44 @@ class Turn:
         """Annotates the photographs of a shard from nothing, and retrains (paper §4, "Assisted-manual stage")."""
         return find(self.folder, name) or self._round(name, shard, Stage.ASSISTED_MANUAL)
 
-    def _round(self, name: str, shard: str, stage: Stage) -> Figures:
+    def semi_automatic_round(self, name: str, shard: str, trained_after: str) -> Figures:
+        """Trains the detector, lets people complete what it finds, and retrains (paper §4, "Semi-automatic stage").
+
+        Args:
+            name: Of the round.
+            shard: Its photographs.
+            trained_after: The last round of the stage before, after which the detector is named.
+        """
+        done = find(self.folder, name)
+        if done is not None:
+            return done
         if not self._is_accepted(name):
             self._embed(shard)
-            begin_with = PrefillFrom.AUTOMATIC if stage is Stage.SEMI_AUTOMATIC else PrefillFrom.NONE
+            self._require(run_detector(self.dataset, trained_after, self.instance))
+            chosen = PrefilledMasksConfig(shards=[shard], detector=trained_after)
+            self._require(run_prefill(self.dataset, name, chosen, self.instance))
+        detector = read_detector_record(self.dataset.storage, trained_after)
+        recall = detector.recall.at_half if detector else None
+        return self._round(name, shard, Stage.SEMI_AUTOMATIC, recall)
+
+    def automatic(self, shards: Sequence[str]) -> Figures:
+        """Masks photographs without people (paper §4, "Fully automatic stage"), and writes report and cards."""
+        done = find(self.folder, "automatic")
+        if done is not None:
+            return done
+        images = masks = 0
+        for shard in shards:
+            self._require(run_shard(self.dataset, shard, self.instance))
+            header = read_header(self.dataset.storage, AssetName.SA1B_EXPORT, shard)
+            assert header is not None
+            images, masks = images + header.counts["images"], masks + header.counts["masks"]
+        self._require(run_catalog(self.dataset, self.instance))
+        return keep(self.folder, Figures(step="automatic", images=images, masks=masks))
+
+    def _round(self, name: str, shard: str, stage: Stage, recall: float | None = None) -> Figures:
+        if not self._is_accepted(name):
+            self._embed(shard)
+            begin_with = PrefillFrom.DETECTOR if stage is Stage.SEMI_AUTOMATIC else PrefillFrom.NONE
             config = AnnotationTasksConfig(stage=stage.value, shards=[shard], prefill=begin_with.value)
             self._require(run_fill(self.dataset, name, config, self.instance))
             print(f"{name}: {let_people_work(self.dataset, self.plan, self.folder)}", end="", flush=True)
@@ -73,7 +119,11 @@ class Turn:
         if not record.promoted:
             print(f"{name}: {outcome.error}", flush=True)
         figures = of_people(self.dataset, name).model_copy(
-            update={"trained_on": record.masks, "promoted": record.promoted}
+            update={
+                "trained_on": record.masks,
+                "promoted": record.promoted,
+                "recall": recall,
+            }
         )
         return keep(self.folder, self._measured(figures, find_weights(self.dataset, record.checkpoint)))
 

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sa_pipeline.artifacts import RoundAssetName, read_header
 from sa_pipeline.checkpoint_history import read_promotions
 from sa_pipeline.dataset import open_dataset
+from sa_pipeline.detection.record import newest_detector
 from sa_pipeline.round_checkpoints import list_made_checkpoints
 from sa_pipeline.training.scenes import draw_scene
 from sa_pipeline_tests.studio.browser import wait_until
@@ -23,15 +25,15 @@ SIZE = (160, 200)
 
 @pytest.fixture
 def options(tmp_path: Path) -> list[str | Path]:
-    """The smallest turn: two rounds of two drawn scenes, a step each, one scene held out and one to measure on."""
+    """The smallest turn: an assisted and a semi-automatic round of two drawn scenes each, one step of each training."""
     for folder, numbers in (("train", range(4)), ("val", range(4, 5))):
         for name in ("images", "masks"):
             (tmp_path / folder / name).mkdir(parents=True)
         for number in numbers:
             draw(tmp_path / folder, number)
-    sizes = {"rounds": 2, "per-round": 2, "steps": 1, "validated": 1, "segments": 2, "automatic": 0}
+    sizes = {"rounds": 1, "per-round": 2, "steps": 1, "detector-steps": 1, "validated": 1, "segments": 2}
     made: list[str | Path] = ["--output", tmp_path / "turn", "--held-out", str(share_of_one(tmp_path / "train/images"))]
-    for name, value in sizes.items():
+    for name, value in {**sizes, "automatic": 0}.items():
         made += [f"--{name}", str(value)]
     for name, place in (("images", "train"), ("validation", "val")):
         masks = "references" if name == "images" else "validation-references"
@@ -72,17 +74,22 @@ def test_the_circle_turns_and_goes_on_where_it_was_killed(options, tmp_path) -> 
     assert start(options, log).wait(300) == 0, log.read_text()
     assert first.read_bytes() == before
     steps = {path.stem: json.loads(path.read_text()) for path in figures.glob("*.json")}
-    assert sorted(steps) == ["assisted-1", "assisted-2", "start"]
-    for name in ("assisted-1", "assisted-2"):
+    assert sorted(steps) == ["assisted-1", "automatic", "semi-1", "start"]
+    for name in ("assisted-1", "semi-1"):
         assert steps[name]["images"] == 2
         assert steps[name]["masks"] > 0
         assert 3 < steps[name]["seconds"] < 90
         assert 0 <= steps[name]["ious"]["1"] <= 1
-    assert "| assisted-2 | 2 |" in log.read_text()
+    assert "| semi-1 | 2 |" in log.read_text()
 
     dataset = open_dataset(tmp_path / "turn" / "home")
     records = {record.header.partition: record for record in list_made_checkpoints(dataset.storage)}
-    assert sorted(records) == ["assisted-1", "assisted-2"]
+    assert sorted(records) == ["assisted-1", "semi-1"]
     if records["assisted-1"].promoted:
-        assert records["assisted-2"].parent.digest == records["assisted-1"].checkpoint.digest
+        assert records["semi-1"].parent.digest == records["assisted-1"].checkpoint.digest
         assert "assisted-1" in {change.round for change in read_promotions(dataset.storage).changes}
+    detector = newest_detector(dataset.storage)
+    assert detector is not None
+    assert detector.rounds == ("assisted-1",)
+    assert read_header(dataset.storage, RoundAssetName.PREFILLED_MASKS, "semi-1") is not None
+    assert (dataset.home / "cards").is_dir()
