@@ -29,6 +29,9 @@ class InteractionSettings:
         trust_predicted_iou: Whether to go on, after the first round, with the output of the highest predicted IoU, as
             the paper does, instead of the one that comes closest to what was meant.
         focal_weight: Of the focal loss against the dice loss, in the paper 20.
+        one_for_boxes: Whether a first prompt that is a box also trains the one output that several prompts have, as
+            a box is asked for one mask more often than for three.
+        forget_share: Share of corrections that are decoded without the earlier logits, from all clicks so far.
     """
 
     prompts: int = 64
@@ -39,6 +42,8 @@ class InteractionSettings:
     distinct: bool = False
     trust_predicted_iou: bool = False
     focal_weight: float = FOCAL_WEIGHT
+    one_for_boxes: bool = False
+    forget_share: float = 0.0
 
     @property
     def rounds(self) -> int:
@@ -137,17 +142,32 @@ class _Dialogue:
     def first_round(self) -> None:
         """Three outputs for every prompt, of which the fitting ones are trained."""
         logits, predicted_iou = self._decode(None)
+        for_boxes, their_iou = logits[self.clicks :, :1], predicted_iou[self.clicks :, :1]
         logits, predicted_iou = logits[:, 1:], predicted_iou[:, 1:]
         targets = self.low_masks[torch.from_numpy(self.first.targets).to(self.device)]
         counts = torch.from_numpy(self.first.counts).to(self.device)
         mask_loss = lowest_loss_in_order(pairwise_mask_loss(logits, targets, self.settings.focal_weight), counts).mean()
         allowed = torch.from_numpy(self.first.allowed).to(self.device)
         wanted = iou_with_best(logits, self.low_masks, allowed, self.sample.weights.to(self.device))
+        if self.settings.one_for_boxes:
+            mask_loss = mask_loss + self._boxes_with_one_output(for_boxes, their_iou)
         self._lose(mask_loss, functional.mse_loss(predicted_iou, wanted))
         reached = iou_with_best(logits, self.low_masks, self.own)
         self.click_iou = float(reached.amax(dim=1).mean())
         ranked_by = predicted_iou.detach() if self.settings.trust_predicted_iou else reached
         self.logits = logits.detach()[torch.arange(len(logits)), ranked_by.argmax(dim=1)]
+        if self.settings.one_for_boxes:
+            self.logits[self.clicks :] = for_boxes.detach()[:, 0]
+
+    def _boxes_with_one_output(self, logits: Tensor, predicted_iou: Tensor) -> Tensor:
+        """Loss of (B, 1, h, w) logits and (B, 1) predicted IoU for the boxes, weighted by their share."""
+        if len(logits) == 0:
+            return logits.new_zeros(())
+        reached = iou_with_best(logits, self.low_masks, self.own[self.clicks :])
+        mask_loss = pairwise_mask_loss(logits, self.targets[self.clicks :, None], self.settings.focal_weight).mean()
+        share = len(logits) / len(self.own)
+        loss: Tensor = share * (mask_loss + functional.mse_loss(predicted_iou, reached))
+        return loss
 
     def correct(self) -> None:
         """One more click for every mask, where it is wrong."""
@@ -162,11 +182,12 @@ class _Dialogue:
         self.labels = torch.cat([self.labels, labels[: self.clicks]], dim=1)
         self.box_points = torch.cat([self.box_points, points[self.clicks :]], dim=1)
         self.box_labels = torch.cat([self.box_labels, labels[self.clicks :]], dim=1)
-        self.decode_again()
+        share = self.settings.forget_share
+        self.decode_again(forget=share > 0 and self.rng.random() < share)
 
-    def decode_again(self) -> None:
-        """One output from the prompts and the logits so far."""
-        logits, predicted_iou = self._decode(self.logits[:, None])
+    def decode_again(self, forget: bool = False) -> None:
+        """One output from the prompts and the logits so far, unless these are to be forgotten."""
+        logits, predicted_iou = self._decode(None if forget else self.logits[:, None])
         logits, predicted_iou = logits[:, :1], predicted_iou[:, :1]
         reached = iou_with_best(logits, self.low_masks, self.own)
         mask_loss = pairwise_mask_loss(logits, self.targets[:, None], self.settings.focal_weight).mean()

@@ -1,6 +1,6 @@
 """The training loop: samples in, gradient steps, checkpoints that continue bit for bit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +13,9 @@ from torch import Tensor
 from sa_pipeline.training.batches import batches
 from sa_pipeline.training.distributed import ALONE, Group
 from sa_pipeline.training.drop_path import drop_path
+from sa_pipeline.training.embedded import EmbeddedSamples
 from sa_pipeline.training.interaction import InteractionResult, InteractionSettings, interact
+from sa_pipeline.training.keeping import EarlierAnswers, decoder_weights
 from sa_pipeline.training.parameter_groups import RATE_SHARE, parameter_groups
 from sa_pipeline.training.recomputing import recomputed
 from sa_pipeline.training.samples import Prepared, SampleSource
@@ -44,6 +46,11 @@ class Phase:
             same however images are spread over processes, and each round is backpropagated at once, so that memory
             is that of one round. Otherwise all images of a step share one, and all rounds are backpropagated together.
         recompute: Whether activations within a ViT encoder's blocks are computed twice instead of kept.
+        embedded: Samples whose embedding is kept; if given, the encoder stays as it is, `source` is theirs, and
+            augmentation is part of what is kept.
+        begin: Changes the model before the phase's first step. The phase then starts from the averaged weights, with
+            a fresh optimizer and a fresh average, and holds the answers to one click to those before the change;
+            only with `embedded`.
     """
 
     steps: int
@@ -61,6 +68,8 @@ class Phase:
     drop_path: float = 0.0
     independent_images: bool = False
     recompute: bool = False
+    embedded: EmbeddedSamples | None = None
+    begin: Callable[[Sam], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,7 @@ class TrainState:
         average: Exponential moving average of the parameters by name: what is exported. Empty without an average.
         seed: Of samples and prompts; together with `step` it fixes them.
         step: Steps done, over all phases.
+        before: The decoder's weights before the last change at a phase's beginning. Empty without one.
     """
 
     sam: Sam
@@ -101,6 +111,7 @@ class TrainState:
     average: dict[str, Tensor] = field(default_factory=dict)
     seed: int = 0
     step: int = 0
+    before: dict[str, Tensor] = field(default_factory=dict)
 
 
 def new_state(sam: Sam, optimizer: OptimizerSettings, seed: int) -> TrainState:
@@ -147,9 +158,30 @@ def train(
     for phase in phases:
         if state.step < begun + phase.steps:
             set_input_size(state.sam, phase.input_size)
-            for samples in batches(phase, state.seed, state.step, begun + phase.steps, workers, group):
-                yield _step(state, phase, begun, optimizer, samples, dtype, group)
+            if phase.begin is not None and state.step == begun:
+                _begin_anew(state, phase.begin)
+            earlier = EarlierAnswers(state.sam, state.before) if phase.begin is not None else None
+            end = begun + phase.steps
+            for samples in _samples_of(phase, state, end, workers, group):
+                yield _step(state, phase, begun, optimizer, samples, dtype, group, earlier)
         begun += phase.steps
+
+
+def _samples_of(phase: Phase, state: TrainState, end: int, workers: int, group: Group) -> Iterator[list[Prepared]]:
+    if phase.embedded is None:
+        return batches(phase, state.seed, state.step, end, workers, group)
+    share = phase.images // group.size
+    own = slice(group.rank * share, (group.rank + 1) * share)
+    steps = range(state.step, end)
+    return phase.embedded.draw(state.sam, phase.input_size, state.seed, steps, phase.images, own)
+
+
+def _begin_anew(state: TrainState, change: Callable[[Sam], None]) -> None:
+    state.sam.load_state_dict(state.average, strict=False)
+    state.before = decoder_weights(state.sam)
+    change(state.sam)
+    state.optimizer.state.clear()
+    state.average = {name: state.sam.get_parameter(name).detach().clone() for name in state.average}
 
 
 def learning_rate_at(step: int, phase: Phase, begun: int, optimizer: OptimizerSettings) -> float:
@@ -169,6 +201,7 @@ def _step(
     samples: list[Prepared],
     dtype: torch.dtype,
     group: Group,
+    earlier: EarlierAnswers | None,
 ) -> dict[str, float]:
     rate = learning_rate_at(state.step, phase, begun, optimizer)
     for parameters in state.optimizer.param_groups:
@@ -185,7 +218,7 @@ def _step(
             np.random.default_rng((state.seed, state.step, 1, n)) if phase.independent_images else shared
             for n in numbers
         ]
-        results += _backpropagate(state, phase, samples[first : first + piece], numbers, chances, dtype)
+        results += _backpropagate(state, phase, samples[first : first + piece], numbers, chances, dtype, earlier)
     group.sum_gradients(state.sam.parameters())
     torch.nn.utils.clip_grad_norm_(state.sam.parameters(), optimizer.max_gradient_norm)
     state.optimizer.step()
@@ -205,9 +238,12 @@ def _backpropagate(
     numbers: list[int],
     chances: list[np.random.Generator],
     dtype: torch.dtype,
+    earlier: EarlierAnswers | None,
 ) -> list[InteractionResult]:
     """Adds a piece's share to the gradient of the step; `numbers` tell its images apart within the step."""
     sam, device = state.sam, state.sam.device
+    if phase.embedded is not None:
+        return _decoder_alone(sam, phase, samples, chances, dtype, earlier)
     images = torch.stack([sample.image for sample in samples]).to(device)
     with ExitStack() as encoding:
         if phase.drop_path:
@@ -259,6 +295,27 @@ def _round_by_round(
     return results
 
 
+def _decoder_alone(
+    sam: Sam,
+    phase: Phase,
+    samples: list[Prepared],
+    chances: list[np.random.Generator],
+    dtype: torch.dtype,
+    earlier: EarlierAnswers | None,
+) -> list[InteractionResult]:
+    def backward(loss: Tensor) -> None:
+        (loss / phase.images).backward()
+
+    results = []
+    for sample, chance in zip(samples, chances, strict=True):
+        assert sample.embedding is not None  # noqa: S101  # `EmbeddedSamples` gives them with one
+        embedding = sample.embedding[None].to(sam.device)
+        if earlier is not None:
+            backward(earlier.loss(sam, embedding, sample, chance, dtype))
+        results.append(interact(sam, embedding, sample, phase.interaction, chance, dtype, backward))
+    return results
+
+
 def _update_average(state: TrainState, highest_decay: float) -> None:
     decay = min(highest_decay, (1 + state.step) / (10 + state.step))
     with torch.no_grad():
@@ -277,6 +334,7 @@ def save_state(state: TrainState, path: Path) -> None:
             "average": state.average,
             "seed": state.seed,
             "step": state.step,
+            "before": state.before,
         },
         aside,
     )
@@ -289,4 +347,4 @@ def restore_state(state: TrainState, path: Path) -> None:
     state.sam.load_state_dict(saved["model"])
     state.optimizer.load_state_dict(saved["optimizer"])
     state.average = saved["average"]
-    state.seed, state.step = saved["seed"], saved["step"]
+    state.seed, state.step, state.before = saved["seed"], saved["step"], saved["before"]

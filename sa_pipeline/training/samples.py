@@ -99,12 +99,14 @@ class Prepared:
         masks: (N, S, S) bool, N >= 1.
         low_masks: (N, S / 4, S / 4) float32 of 0 and 1, where at least half of the pixels are mask.
         weights: (N,) float32.
+        embedding: (C, h, w) float32 of the image where it is known; the image itself is then left out, (3, 0, 0).
     """
 
     image: Tensor
     masks: Tensor
     low_masks: Tensor
     weights: Tensor
+    embedding: Tensor | None = None
 
 
 def prepare_sample(

@@ -15,7 +15,9 @@ from sa_pipeline.annotated.sa1b_tars import Sa1bSource
 from sa_pipeline.progress import SilentProgress, TerminalProgress
 from sa_pipeline.sam.tiny import build_tiny
 from sa_pipeline.training.distributed import Group, joined_group
+from sa_pipeline.training.embedded import EmbeddedSamples
 from sa_pipeline.training.export import export_weights
+from sa_pipeline.training.initial_corrections import bind_corrections
 from sa_pipeline.training.initial_weights import bind_positions, bind_regions
 from sa_pipeline.training.interaction import InteractionSettings
 from sa_pipeline.training.loop import (
@@ -28,7 +30,7 @@ from sa_pipeline.training.loop import (
     train,
 )
 from sa_pipeline.training.losses import TINY_FOCAL_WEIGHT
-from sa_pipeline.training.samples import AnnotatedScenes
+from sa_pipeline.training.samples import AnnotatedScenes, SampleSource
 from sa_pipeline.training.stopping import StopRequest
 from sa_pipeline.training.training_log import TrainingLog
 
@@ -40,15 +42,39 @@ CLICKS = InteractionSettings(
     prompts=24, box_share=0.2, corrections=2, repeats=0, nested=True, focal_weight=TINY_FOCAL_WEIGHT
 )
 DIALOGUE = replace(CLICKS, corrections=3)
+DECODER_ALONE = replace(
+    CLICKS, prompts=10, box_share=0.4, corrections=3, trust_predicted_iou=True, one_for_boxes=True, forget_share=0.1
+)
+EMBEDDED_SAMPLES = 300
+"""That the decoder is trained on: encoding one takes about as long as a step."""
 
 
-def tiny_phases(scenes: Sequence[Path]) -> list[Phase]:
-    """First clicks mostly, then corrections in every other step."""
+def tiny_phases(scenes: Sequence[Path], embeddings: Path) -> list[Phase]:
+    """First clicks mostly, then corrections in every other step, then the decoder alone."""
     shards = AnnotatedScenes(Sa1bSource(scenes), weighted=True)
     return [
         Phase(310, 512, 4, shards, CLICKS, 3e-4, final_share=0.6, correct_every=3, independent_images=True),
         Phase(320, 512, 4, shards, DIALOGUE, 2e-4, final_share=0.02, correct_every=2, independent_images=True),
+        decoder_phase(shards, embeddings),
     ]
+
+
+def decoder_phase(source: SampleSource, embeddings: Path) -> Phase:
+    """Corrections and boxes, written in and then trained with the encoder as it is."""
+    kept = EmbeddedSamples(embeddings, source, EMBEDDED_SAMPLES)
+    return Phase(
+        150,
+        512,
+        4,
+        source,
+        DECODER_ALONE,
+        4e-4,
+        final_share=0.02,
+        correct_every=2,
+        independent_images=True,
+        embedded=kept,
+        begin=bind_corrections,
+    )
 
 
 def main() -> None:
@@ -70,7 +96,8 @@ def main() -> None:
         if (given.output / "state.pt").exists():
             restore_state(state, given.output / "state.pt")
         group.wait()
-        _train(state, tiny_phases(sorted(given.scenes.glob("*.tar"))), given.output, exports, group)
+        phases = tiny_phases(sorted(given.scenes.glob("*.tar")), given.output / "embeddings")
+        _train(state, phases, given.output, exports, group)
 
 
 def _train(state: TrainState, phases: Sequence[Phase], output: Path, exports: Sequence[Path], group: Group) -> None:
