@@ -15,9 +15,9 @@ from simulation.habits import MIN_OBJECT_SHARE
 
 Mask = npt.NDArray[np.bool_]
 
-_SIDE = 16
-_DIFFERENCE = 3.0
-"""Grey values of 255 by which a picture may differ on average from the one that it is, since it may be coded anew."""
+_SIDE = 32
+_DIFFERENCE = 1.0
+"""Of 255, by which a small copy may differ on average from that of the same picture, which may have been coded anew."""
 
 
 @dataclass(frozen=True)
@@ -108,5 +108,4 @@ def best_match(mask: Mask, candidates: list[Mask]) -> tuple[float, int | None]:
 
 
 def _look(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    return cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return cv2.resize(pixels.astype(np.float32), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
