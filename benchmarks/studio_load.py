@@ -41,7 +41,7 @@ import skimage.data
 import sqlalchemy as sa
 import torch
 from PIL import Image
-from simulated_annotators import Crowd, Diary
+from studio_crowd import Crowd, Diary
 
 from sa_pipeline.artifacts import AssetName
 from sa_pipeline.dataset import SETTINGS_FILE, Dataset, DatasetConfig, open_dataset, save_config
@@ -225,7 +225,7 @@ def _let_work(server: Server, tokens: dict[int, str], arguments: argparse.Namesp
         )
         for client in range(min(arguments.clients, len(tokens)))
     ]
-    program = Path(__file__).with_name("simulated_annotators.py")
+    program = Path(__file__).with_name("studio_crowd.py")
     processes = []
     for crowd in crowds:
         process = subprocess.Popen([sys.executable, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -30,7 +30,7 @@ def test_eight_people_lose_and_double_nothing_when_the_server_is_killed(
     if database_url is not None:
         monkeypatch.setenv(DATABASE_VARIABLE, database_url)
     monkeypatch.syspath_prepend(BENCHMARKS)
-    from simulated_annotators import Crowd, work
+    from studio_crowd import Crowd, work
     from studio_load import compare
 
     studio = open_studio(studio_dataset)

@@ -5,20 +5,30 @@ import logging
 import socket
 import uuid
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 import sqlalchemy as sa
 
+from sa_pipeline.dataset import Dataset
 from sa_pipeline.studio.app import create_api
+from sa_pipeline.studio.database import open_studio
+from sa_pipeline.studio.filling import fill_queue
 from sa_pipeline.studio.guidelines import PICTURES
-from sa_pipeline.studio.models import MAX_COUNTS_LENGTH, Role
-from sa_pipeline.studio.people import add_annotator, disable_annotator
+from sa_pipeline.studio.models import MAX_COUNTS_LENGTH, Role, Tool
+from sa_pipeline.studio.people import add_annotator, disable_annotator, person_of_token
 from sa_pipeline.studio.schema import events, guideline_cases, objects, sessions, tasks
 from sa_pipeline.studio.security import COOKIE, CSRF_HEADER
+from sa_pipeline_tests.studio.browser import Person as Browsing
+from sa_pipeline_tests.studio.browser import ServerProcess, wait_until
 from sa_pipeline_tests.studio.conftest import CopyHome
 from sa_pipeline_tests.studio.desk import Desk, event, good, lease, open_desk, rectangle, refused, send
+from sa_pipeline_tests.studio.work import begin, thing
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 SCRIPT = '<img src=x onerror="window.broken = 1"> \'; DROP TABLE tasks; --'
 
@@ -471,3 +481,30 @@ def test_every_answer_tells_the_browser_what_it_may_do(office: Desk, ada: httpx.
         assert answer.headers["cross-origin-resource-policy"] == "same-origin"
         assert "access-control-allow-origin" not in answer.headers
     assert answers[0].headers["cache-control"] == "no-store"
+
+
+def test_a_script_in_a_label_is_shown_as_text(
+    chromium: "Browser", studio_dataset: Dataset, server: ServerProcess
+) -> None:
+    studio = open_studio(studio_dataset)
+    fill_queue(studio, "round-1")
+    token = add_annotator(studio, "Ada")
+    person = person_of_token(studio, token)
+    assert person is not None
+    work = begin(studio, person)
+    work.do((Tool.BRUSH, thing(work.rectangle(10, 10, 50, 50), label=SCRIPT)))
+    studio.close()
+    server.start()
+    ada = Browsing(chromium, server.url, token)
+    ada.open_task()
+    (shown,) = ada.objects().values()
+    assert shown["label"] == SCRIPT
+    wait_until(lambda: SCRIPT in ada.page.evaluate(_TEXTS), "the label on the page")
+    assert ada.page.locator("img[src=x]").count() == 0
+    assert ada.page.evaluate("window.broken") is None
+    assert ada.errors == []
+
+
+_TEXTS = (
+    """() => [document.body.innerText, ...[...document.querySelectorAll("input")].map(each => each.value)].join()"""
+)

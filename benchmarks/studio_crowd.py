@@ -217,7 +217,7 @@ def work(crowd: Crowd) -> list[Diary]:
 
 if __name__ == "__main__":
     # Under its own name, so that what is pickled can be read by whoever imports this module.
-    import simulated_annotators
+    import studio_crowd
 
-    done = simulated_annotators.work(pickle.load(sys.stdin.buffer))
+    done = studio_crowd.work(pickle.load(sys.stdin.buffer))
     pickle.dump(done, sys.stdout.buffer)
