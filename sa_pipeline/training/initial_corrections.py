@@ -76,10 +76,10 @@ SIDE_GAIN, SHARE_GAIN, BOXED_GAIN = 2.0, 5.0, 2.0
 SHARE_THRESHOLD, BOXED_THRESHOLD, SIDE_THRESHOLD = 0.8, 1.0, 0.7
 """What is less is taken for noise."""
 
-EARLIER_PART, CLICKED_PART = 0.3, 1.4
+EARLIER_PART, CLICKED_PART = 0.5, 2.0
 """Of the earlier mask and of the clicks in the one channel that they are drawn from."""
 
-DRAWN_LOGIT, OUTSIDE_LOGIT, SHARE_LOGIT, BOX_LOGIT, NOTHING_LOGIT = 8.0, 15.0, 0.4, 3.0, -3.0
+DRAWN_LOGIT, OUTSIDE_LOGIT, SHARE_LOGIT, BOX_LOGIT, NOTHING_LOGIT = 8.0, 15.0, 0.4, 3.0, -2.0
 """Logits for one unit of that channel, beyond a side, for a region's share, in any box, for nothing."""
 
 

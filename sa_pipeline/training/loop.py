@@ -48,6 +48,7 @@ class Phase:
         recompute: Whether activations within a ViT encoder's blocks are computed twice instead of kept.
         embedded: Samples whose embedding is kept; if given, the encoder stays as it is, `source` is theirs, and
             augmentation is part of what is kept.
+        only: Beginnings of the names of the parameters that are trained, the others stay as they are; empty for all.
         begin: Changes the model before the phase's first step. The phase then starts from the averaged weights, with
             a fresh optimizer and a fresh average, and holds the answers to one click to those before the change;
             only with `embedded`.
@@ -69,6 +70,7 @@ class Phase:
     independent_images: bool = False
     recompute: bool = False
     embedded: EmbeddedSamples | None = None
+    only: tuple[str, ...] = ()
     begin: Callable[[Sam], None] | None = None
 
 
@@ -161,6 +163,9 @@ def train(
             if phase.begin is not None and state.step == begun:
                 _begin_anew(state, phase.begin)
             earlier = EarlierAnswers(state.sam, state.before) if phase.begin is not None else None
+            if phase.only:
+                for name, parameter in state.sam.named_parameters():
+                    parameter.requires_grad_(name.startswith(phase.only))
             end = begun + phase.steps
             for samples in _samples_of(phase, state, end, workers, group):
                 yield _step(state, phase, begun, optimizer, samples, dtype, group, earlier)

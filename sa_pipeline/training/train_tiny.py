@@ -45,12 +45,18 @@ DIALOGUE = replace(CLICKS, corrections=3)
 DECODER_ALONE = replace(
     CLICKS, prompts=10, box_share=0.4, corrections=3, trust_predicted_iou=True, one_for_boxes=True, forget_share=0.1
 )
+HEADS = (
+    *(f"mask_decoder.output_hypernetworks_mlps.{output}." for output in (1, 2, 3)),
+    "mask_decoder.iou_prediction_head.",
+)
+"""What is trained after corrections are written in; training all of the decoder wears them away."""
+
 EMBEDDED_SAMPLES = 300
 """That the decoder is trained on: encoding one takes about as long as a step."""
 
 
 def tiny_phases(scenes: Sequence[Path], embeddings: Path) -> list[Phase]:
-    """First clicks mostly, then corrections in every other step, then the decoder alone."""
+    """First clicks mostly, then corrections in every other step, then the decoder's heads alone."""
     shards = AnnotatedScenes(Sa1bSource(scenes), weighted=True)
     return [
         Phase(310, 512, 4, shards, CLICKS, 3e-4, final_share=0.6, correct_every=3, independent_images=True),
@@ -60,7 +66,7 @@ def tiny_phases(scenes: Sequence[Path], embeddings: Path) -> list[Phase]:
 
 
 def decoder_phase(source: SampleSource, embeddings: Path) -> Phase:
-    """Corrections and boxes, written in and then trained with the encoder as it is."""
+    """Corrections and boxes, written in, and then the heads trained with everything else as it is."""
     kept = EmbeddedSamples(embeddings, source, EMBEDDED_SAMPLES)
     return Phase(
         150,
@@ -68,11 +74,12 @@ def decoder_phase(source: SampleSource, embeddings: Path) -> Phase:
         4,
         source,
         DECODER_ALONE,
-        4e-4,
+        1e-3,
         final_share=0.02,
-        correct_every=2,
+        correct_every=4,
         independent_images=True,
         embedded=kept,
+        only=HEADS,
         begin=bind_corrections,
     )
 
