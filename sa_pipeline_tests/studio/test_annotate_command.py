@@ -1,5 +1,6 @@
 """`sa-pipeline annotate` as a user calls it: nothing is set up before, and work can begin when it has spoken."""
 
+import functools
 import re
 import signal
 import subprocess
@@ -25,7 +26,11 @@ def command(tmp_path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     port = free_port()
     arguments = ["annotate", "--home", str(tmp_path / "home"), "--port", str(port)]
     output = (tmp_path / "output.txt").open("w")
-    process = subprocess.Popen([sys.executable, "-m", "sa_pipeline.cli", *arguments], stdout=output, stderr=output)
+    # Whoever runs the tests in the background has Ctrl-C ignored, and would hand that down.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sa_pipeline.cli", *arguments], stdout=output, stderr=output, preexec_fn=heed
+    )
     try:
         yield process, f"http://127.0.0.1:{port}"
     finally:
