@@ -36,9 +36,7 @@ def rounds_page(rounds: Sequence[RoundFigures]) -> Document:
 
 
 def _speed(rounds: Sequence[RoundFigures]) -> Section:
-    header = ["round", "stage", "tasks", "images", "people", "made by hand", "pre-filled", "imported", "s a mask"]
-    header += ["clicks a mask", "strokes a mask", "masks an image", "automatic an image"]
-    rows = [
+    counted = [
         (
             of.round,
             (of.stage or "-").replace("_", " "),
@@ -48,6 +46,12 @@ def _speed(rounds: Sequence[RoundFigures]) -> Section:
             f"{of.manual:,}",
             f"{of.prefilled:,}",
             f"{of.imported:,}",
+        )
+        for of in rounds
+    ]
+    worked = [
+        (
+            of.round,
             _number(of.seconds_per_mask),
             _number(of.clicks_per_mask),
             _number(of.strokes_per_mask),
@@ -61,7 +65,12 @@ def _speed(rounds: Sequence[RoundFigures]) -> Section:
         "left out. Masks an image are one person's accepted ones; automatic ones are those that the automatic stage "
         "has on the same images now."
     )
-    return Section("Effort", (table(header, rows), Text(remark, quiet=True)))
+    blocks: list[Block] = [
+        table(("round", "stage", "tasks", "images", "people", "made by hand", "pre-filled", "imported"), counted),
+        table(("round", "s a mask", "clicks a mask", "strokes a mask", "masks an image", "automatic an image"), worked),
+        Text(remark, quiet=True),
+    ]
+    return Section("Effort", tuple(blocks))
 
 
 def _help(rounds: Sequence[RoundFigures]) -> Section:
