@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import shutil
 import tempfile
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -23,9 +22,9 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 import skimage.data
-import uvicorn
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
+from studio_serving import serving
 
 from sa_pipeline.dataset import DatasetConfig, open_dataset
 from sa_pipeline.images.ledger import append_new_images, list_shards
@@ -34,7 +33,6 @@ from sa_pipeline.sam.registry import load_model
 from sa_pipeline.settings import PipelineSettings
 from sa_pipeline.stages.image_embeddings import make_image_embeddings
 from sa_pipeline.stages.raw_images import make_raw_images
-from sa_pipeline.studio.app import create_app
 from sa_pipeline.studio.database import Studio, open_studio
 from sa_pipeline.studio.filling import fill_queue
 from sa_pipeline.studio.models import MAX_EVENTS_PER_SAVE
@@ -59,7 +57,7 @@ def main() -> None:
         _studio(Path(folder), arguments.image, arguments.checkpoint) as studio,
     ):
         token = add_annotator(studio, "benchmark")
-        with _serving(studio) as url, sync_playwright() as playwright:
+        with serving(studio) as url, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": 1280, "height": 800})
             page.goto(f"{url}/#token={token}")
@@ -101,20 +99,6 @@ def _studio(folder: Path, image: Path | None, checkpoint: str) -> Iterator[Studi
         yield studio
     finally:
         studio.close()
-
-
-@contextlib.contextmanager
-def _serving(studio: Studio) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(create_app(studio.dataset, studio), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 def _open_task(page: Page, url: str) -> None:

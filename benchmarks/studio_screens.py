@@ -7,21 +7,19 @@ Photographs of scikit-image are segmented, a small team works on them, and Chrom
 """
 
 import argparse
-import contextlib
 import random
 import shutil
 import tempfile
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
-import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
 from skimage import data
+from studio_serving import serving
 
 from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset
 from sa_pipeline.demo import copy_demo_images
@@ -35,7 +33,6 @@ from sa_pipeline.stages.deduplicated_masks import make_deduplicated_masks
 from sa_pipeline.stages.filtered_masks import make_filtered_masks
 from sa_pipeline.stages.image_embeddings import make_image_embeddings
 from sa_pipeline.stages.raw_images import make_raw_images
-from sa_pipeline.studio.app import create_app
 from sa_pipeline.studio.database import Studio, open_studio
 from sa_pipeline.studio.filling import fill_queue
 from sa_pipeline.studio.guidelines import add_case, answer_case
@@ -119,7 +116,7 @@ def main() -> None:
         tokens = {name: add_annotator(studio, name, role) for name, role in roles.items()}
         team = Team(studio, masks, tokens, random.Random(0))
         try:
-            with _serving(studio) as url, sync_playwright() as playwright:
+            with serving(studio) as url, sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
                 for work, screens in ((_nothing, _empty), (_work, _worked), (_pilot, _piloted)):
                     work(team)
@@ -148,20 +145,6 @@ def _dataset(folder: Path) -> Dataset:
             make_filtered_masks(dataset, shard)
             make_deduplicated_masks(dataset, shard)
     return dataset
-
-
-@contextlib.contextmanager
-def _serving(studio: Studio) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(create_app(studio.dataset, studio), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 def _nothing(team: Team) -> None:
