@@ -125,6 +125,14 @@ def _score_chart(name: str, label: str, counts: npt.NDArray[np.int64], own: floa
 
 
 def _axes(x: str, y: str) -> tuple[Figure, Axes]:
+    figure, axes = plain_axes(x, y)
+    if y in ("images", "masks"):
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    return figure, axes
+
+
+def plain_axes(x: str, y: str) -> tuple[Figure, Axes]:
+    """A figure of a card's size with one pair of axes, named `x` and `y`."""
     figure = Figure(figsize=(4.2, 2.9), dpi=110, layout="constrained")
     axes = figure.subplots()
     axes.set_xlabel(x, fontsize=9)
@@ -133,8 +141,6 @@ def _axes(x: str, y: str) -> tuple[Figure, Axes]:
     axes.grid(alpha=0.25)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    if y in ("images", "masks"):
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     return figure, axes
 
 

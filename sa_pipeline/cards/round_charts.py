@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from sa_pipeline.cards.charts import plain_axes
 from sa_pipeline.cards.document import Chart
 from sa_pipeline.cards.published import AGREEMENT, STAGES, PublishedStage
 from sa_pipeline.report.figures import BAR_COLOUR
@@ -80,7 +81,7 @@ def _iou_by_clicks(rounds: Rounds) -> Chart | None:
     clicked = [figures for figures in rounds if figures.iou_by_clicks]
     if not clicked:
         return None
-    figure, axes = _plain_axes("clicks", "IoU with the accepted mask")
+    figure, axes = plain_axes("clicks", "IoU with the accepted mask")
     chosen = np.unique(np.linspace(0, len(clicked) - 1, MAX_CURVES).round().astype(int))
     for shade, index in zip(np.linspace(0.35, 1.0, len(chosen)), chosen, strict=True):
         of = clicked[index]
@@ -166,7 +167,7 @@ def _line(
 
 
 def _axes(rounds: Rounds, y: str) -> tuple[Figure, Axes]:
-    figure, axes = _plain_axes("", y)
+    figure, axes = plain_axes("", y)
     many = len(rounds) > 4
     axes.set_xticks(
         range(len(rounds)),
@@ -175,18 +176,6 @@ def _axes(rounds: Rounds, y: str) -> tuple[Figure, Axes]:
         ha="right" if many else "center",
     )
     axes.set_xlim(-0.6, len(rounds) - 0.4)
-    return figure, axes
-
-
-def _plain_axes(x: str, y: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(4.2, 2.9), dpi=110, layout="constrained")
-    axes = figure.subplots()
-    axes.set_xlabel(x, fontsize=9)
-    axes.set_ylabel(y, fontsize=9)
-    axes.tick_params(labelsize=8)
-    axes.grid(alpha=0.25)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
