@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,8 +14,8 @@ from sa_pipeline.errors import ArtifactError
 from sa_pipeline.progress import Progress, SilentProgress
 from sa_pipeline.round_figures.agreement import measure_agreement
 from sa_pipeline.round_figures.clicks import click_curve
-from sa_pipeline.round_figures.effort import measure_effort
-from sa_pipeline.round_figures.models import read_models
+from sa_pipeline.round_figures.effort import Effort, measure_effort
+from sa_pipeline.round_figures.models import TrainedModels, read_models
 from sa_pipeline.schemas import ROUND_FIGURES
 from sa_pipeline.stages.prefilled_pairs import PairOutcome, iterate_pairs
 from sa_pipeline.storage import Storage
@@ -45,34 +44,12 @@ class PixelFigures:
 
 
 @dataclass(frozen=True)
-class RoundFigures(PixelFigures):
+class RoundFigures(PixelFigures, Effort, TrainedModels):
     """All figures of a round; each is a column of `ROUND_FIGURES`, which describes it."""
 
     round: str
-    stage: str | None
-    begun: datetime | None
-    tasks: int
-    images: int
-    annotators: int
-    manual: int
-    prefilled: int
-    imported: int
-    seconds_per_mask: float | None
-    median_seconds_per_mask: float | None
-    clicks_per_mask: float | None
-    strokes_per_mask: float | None
     manual_per_task: float | None
     prefilled_per_task: float | None
-    automatic_per_image: float | None
-    checkpoint_digest: str | None
-    not_worse: bool | None
-    held_out_masks: int | None
-    parent_iou_1_click: float | None
-    iou_1_click: float | None
-    parent_iou_over_clicks: float | None
-    iou_over_clicks: float | None
-    detector_recall: float | None
-    detector_average_recall: float | None
 
 
 @dataclass(frozen=True)
