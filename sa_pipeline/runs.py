@@ -213,11 +213,16 @@ def run_close(
     return _run(dataset, "close_round", instance, partition_key=round_name, config=ops)
 
 
-def make_stale_embeddings(dataset: Dataset, instance: dg.DagsterInstance, progress: Progress) -> dict[str, str]:
-    """Makes images and embeddings by the weights in use of every shard that lacks them, each in a run of its own.
+@dataclass(frozen=True)
+class EmbeddingRuns:
+    """What became of the shards that lacked embeddings: how many have them now, and why runs failed, by shard."""
 
-    Returns:
-        Why runs failed, by shard.
+    made: int
+    failures: dict[str, str]
+
+
+def make_stale_embeddings(dataset: Dataset, instance: dg.DagsterInstance, progress: Progress) -> EmbeddingRuns:
+    """Makes images and embeddings by the weights in use of every shard that lacks them, each in a run of its own.
 
     Raises:
         CheckpointError: The weights in use are not on this machine.
@@ -225,14 +230,15 @@ def make_stale_embeddings(dataset: Dataset, instance: dg.DagsterInstance, progre
     """
     checkpoint = ref_in_use(dataset)
     shards = list_shards(dataset.storage)
-    failures = {}
+    made, failures = 0, {}
     for shard in progress.track(shards, description="shards", total=len(shards)):
         if embeddings_fresh(dataset, shard, checkpoint):
             continue
         outcome = run_embeddings(dataset, shard, instance)
+        made += outcome.success
         if not outcome.success:
             failures[shard] = f"{outcome.failed_step}: {outcome.error}"
-    return failures
+    return EmbeddingRuns(made, failures)
 
 
 def put_into_use(

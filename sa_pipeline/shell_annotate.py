@@ -10,14 +10,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from sa_pipeline.artifacts import AssetName
 from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset, save_config
 from sa_pipeline.demo import copy_demo_images
 from sa_pipeline.errors import StudioError
 from sa_pipeline.images.ledger import append_new_images, list_shards
 from sa_pipeline.progress import Progress, TerminalProgress, watched_by
 from sa_pipeline.promotion import ref_in_use
-from sa_pipeline.provenance import Freshness, shard_freshness
 from sa_pipeline.settings import preset
 from sa_pipeline.shell_options import INTERRUPTED, CheckpointOption, HomeOption, PresetOption
 from sa_pipeline.shell_source import dataset_of_options, require_images
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 
 console = Console()
 
-_NEEDED = (AssetName.RAW_IMAGES, AssetName.IMAGE_EMBEDDINGS)
 _ANYWHERE = ("0.0.0.0", "::")  # noqa: S104  # compared with, not listened on
 
 
@@ -120,10 +117,16 @@ def prepare_annotation(
         StudioError: The round's name cannot be one.
         KeyboardInterrupt: The run was stopped; what was published stays.
     """
-    from sa_pipeline.runs import ensure_dagster_home, fail_abandoned_runs, run_embeddings, run_fill, shards_passed_over
+    from sa_pipeline.runs import (
+        ensure_dagster_home,
+        fail_abandoned_runs,
+        make_stale_embeddings,
+        run_fill,
+        shards_passed_over,
+    )
 
     require_round_name(round_name)
-    checkpoint = ref_in_use(dataset)
+    ref_in_use(dataset)  # without weights nothing of the source is entered
     source = None if dataset.config.source is None and list_shards(dataset.storage) else require_images(dataset)
     save_config(dataset)
     prepared = Prepared()
@@ -132,16 +135,10 @@ def prepare_annotation(
         if source is not None:
             images = dataset.settings.images
             append_new_images(dataset.storage, source, images, index=dataset.ledger_index, progress=progress)
-        shards = list_shards(dataset.storage)
-        prepared.shards = len(shards)
-        for shard in progress.track(shards, description="shards", total=len(shards)):
-            states = shard_freshness(dataset, shard, checkpoint)
-            if all(states[asset] is Freshness.FRESH for asset in _NEEDED):
-                continue
-            outcome = run_embeddings(dataset, shard, instance)
-            prepared.embedded_shards += outcome.success
-            if not outcome.success:
-                prepared.failures.append(f"shard {shard}, {outcome.failed_step}: {outcome.error}")
+        prepared.shards = len(list_shards(dataset.storage))
+        runs = make_stale_embeddings(dataset, instance, progress)
+        prepared.embedded_shards = runs.made
+        prepared.failures += [f"shard {shard}, {reason}" for shard, reason in runs.failures.items()]
         config = _config(dataset, round_name, prefilled=prefilled, audit=audit)
         outcome = run_fill(dataset, round_name, config, instance)
         if outcome.success:

@@ -62,7 +62,7 @@ def open_round(
     )
     progress = TerminalProgress()
     with _stoppable(), ensure_dagster_home(dataset) as instance, watched_by(progress):
-        failures = make_stale_embeddings(dataset, instance, progress)
+        failures = make_stale_embeddings(dataset, instance, progress).failures
         outcome = run_fill(dataset, round_name, config, instance)
         if not outcome.success:
             raise StudioError(f"Round {round_name}: {outcome.error}")
