@@ -8,6 +8,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from sa_pipeline.masks.boxes import xyxy_to_xywh
+from sa_pipeline.masks.rle import area_from_runs, decode_counts
 
 NOT_SUPPRESSED = -1
 
@@ -93,7 +94,8 @@ def suppress_by_mask(
         containment_threshold: If given, so are masks when more than this share of the smaller lies in the other.
     """
     rles = [{"size": list(size), "counts": item.encode("ascii")} for item in counts]
-    areas = np.asarray(coco_mask.area(rles) if rles else [], np.float64)
+    # Not coco_mask.area: with NumPy 2 it refuses more than 255 masks.
+    areas = np.array([area_from_runs(decode_counts(item)) for item in counts], np.float64)
 
     def overlaps(best: int, others: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         near = np.all(boxes[others, :2] <= boxes[best, 2:], axis=1) & np.all(

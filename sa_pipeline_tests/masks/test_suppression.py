@@ -56,6 +56,15 @@ def test_by_mask_a_ring_does_not_suppress_the_disc_in_it_though_their_boxes_agre
     assert len(suppress_by_mask(counts, (40, 40), boxes, scores, 0.7, None).kept) == 2
 
 
+def test_by_mask_hundreds_of_masks_give_way_to_the_one_they_equal() -> None:
+    square = np.zeros((40, 40), bool)
+    square[5:30, 5:30] = True
+    counts = [mask_to_counts(square)] * 300
+    boxes = np.tile([5, 5, 29, 29], (300, 1))
+    scores = np.linspace(0.9, 0.1, 300, dtype=np.float32)
+    np.testing.assert_array_equal(suppress_by_mask(counts, (40, 40), boxes, scores, 0.7, None).kept, [0])
+
+
 def test_by_containment_a_mask_within_another_gives_way() -> None:
     large, small = np.zeros((20, 20), bool), np.zeros((20, 20), bool)
     large[:, :10], small[5:8, 2:5] = True, True
