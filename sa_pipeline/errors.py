@@ -35,6 +35,12 @@ class MissingFileError(StorageError):
     transient = False
 
 
+class StorageAccessError(StorageError):
+    """Storage refuses: no permission, no valid credentials, no such bucket. It would refuse again."""
+
+    transient = False
+
+
 class LedgerBusyError(StorageError):
     """Somebody else appended images at the same time."""
 

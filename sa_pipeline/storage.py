@@ -2,29 +2,42 @@
 
 import contextlib
 import hashlib
+import math
 import os
-import shutil
-import socket
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
+from sa_pipeline import aside as asides
 from sa_pipeline.errors import MissingFileError, StorageError
-from sa_pipeline.processes import is_running
+from sa_pipeline.file_systems import (
+    BLOCK_BYTES,
+    fault_of,
+    is_conflict,
+    is_local,
+    is_s3,
+    location_of,
+    open_file,
+    open_file_system,
+    telling_faults,
+)
 
-_ASIDE = ".aside-"
+PART_BYTES = 16 << 20
+"""Of a multipart upload. A file smaller than two parts is sent in one request."""
+
+MAX_PARTS = 10_000
+"""Of a multipart upload, by S3's rules."""
+
+PARTS_AT_ONCE = 4
+"""Parts of one file on their way at the same time, up or down; each is held in memory."""
 
 
 class Storage:
     """A folder, bucket or anything that fsspec reaches, addressed by names relative to its root.
 
-    A file appears under its name only when it is complete: on a local disk it is written beside its place and
-    renamed; elsewhere it is written to a temporary local file and uploaded in one put, which object stores publish
-    atomically.
+    A file appears under its name only when it is complete. On a local disk it is written beside its place and renamed.
+    Elsewhere it is written to a local scratch folder and uploaded in one request, or in parts that the last request
+    joins; object stores publish either atomically.
     """
 
     def __init__(self, url: str | Path) -> None:
@@ -34,40 +47,68 @@ class Storage:
             url: A local path or an fsspec URL such as `s3://bucket/folder` or `memory://name`.
 
         Raises:
-            StorageError: No file system is known for the URL.
+            StorageError: No file system is known for the URL, or its driver is not installed.
         """
         self.url = str(url)
-        try:
-            self._fs, root = fsspec.url_to_fs(self.url)
-        except (ValueError, ImportError) as error:
-            raise StorageError(f"Storage {self.url}: {error}; expected a path or a URL such as s3://bucket.") from error
-        self._root = str(root).rstrip("/")
+        self._open()
+
+    def __reduce__(self) -> tuple[type["Storage"], tuple[str]]:
+        """Travels to other processes as its URL."""
+        return Storage, (self.url,)
 
     @property
     def is_local(self) -> bool:
         """Whether the files lie on this machine's disk."""
-        return isinstance(self._fs, LocalFileSystem)
+        return is_local(self._fs)
 
     def url_of(self, name: str) -> str:
         """Full path (local) or URL of a file."""
-        return self._path(name) if self.is_local else str(self._fs.unstrip_protocol(self._path(name)))
+        return location_of(self._fs, self._path(name))
 
     def exists(self, name: str) -> bool:
-        """Whether a complete file of that name exists."""
-        return bool(self._fs.exists(self._path(name)))
+        """Whether a complete file of that name exists.
+
+        Raises:
+            StorageError: The storage cannot be reached.
+        """
+        if self.is_local:
+            return bool(self._fs.exists(self._path(name)))
+        try:
+            with telling_faults(self.url_of(name), "looked up"):
+                self._files().info(self._path(name))
+        except MissingFileError:
+            return False
+        return True
 
     def list(self, folder: str, suffix: str = "") -> list[str]:
-        """Sorted names (relative to the root) of the files directly in `folder` that end with `suffix`."""
-        self._fs.invalidate_cache()
+        """Sorted names (relative to the root) of the files directly in `folder` that end with `suffix`.
+
+        Raises:
+            StorageError: The storage cannot be reached.
+        """
         path = self._path(folder)
-        if not self._fs.isdir(path):
+        try:
+            with telling_faults(self.url_of(folder), "listed"):
+                entries = self._files().ls(path, detail=True)
+        except MissingFileError:
             return []
-        found = (str(entry["name"]).rstrip("/").rsplit("/", 1)[-1] for entry in self._fs.ls(path, detail=True))
-        return sorted(f"{folder}/{base}" for base in found if base.endswith(suffix) and _ASIDE not in base)
+        found = (str(entry["name"]).rstrip("/").rpartition("/") for entry in entries)
+        names = (base for parent, _, base in found if parent == path)
+        return sorted(
+            f"{folder}/{base}" if folder else base
+            for base in names
+            if base.endswith(suffix) and asides.ASIDE not in base
+        )
 
     def size(self, name: str) -> int:
-        """Size in bytes."""
-        return int(self._fs.size(self._path(name)))
+        """Size in bytes.
+
+        Raises:
+            MissingFileError: The file does not exist.
+            StorageError: It cannot be reached.
+        """
+        with telling_faults(self.url_of(name), "looked up"):
+            return int(self._files().size(self._path(name)))
 
     def fingerprint(self, name: str) -> str:
         """A text that changes when the file is replaced, from its listing alone.
@@ -76,13 +117,8 @@ class Storage:
             MissingFileError: The file does not exist.
             StorageError: It cannot be reached.
         """
-        try:
-            self._fs.invalidate_cache(self._path(name))
-            return str(self._fs.ukey(self._path(name)))
-        except FileNotFoundError as error:
-            raise MissingFileError(f"{self.url_of(name)} cannot be read: there is no such file.") from error
-        except OSError as error:
-            raise StorageError(f"{self.url_of(name)} cannot be reached: {error.strerror or error}.") from error
+        with telling_faults(self.url_of(name), "looked up"):
+            return str(self._files().ukey(self._path(name)))
 
     def read_bytes(self, name: str) -> bytes:
         """Reads a whole file.
@@ -95,21 +131,26 @@ class Storage:
             return file.read()
 
     @contextlib.contextmanager
-    def reading(self, name: str) -> Iterator[IO[bytes]]:
+    def reading(self, name: str, *, block_bytes: int = BLOCK_BYTES) -> Iterator[IO[bytes]]:
         """Opens a file for (random access) reading.
+
+        A file that is not local is read by range requests. It is an error, not a mixture, when it is replaced
+        meanwhile, and an error, not the file's end, when an answer breaks off.
+
+        Args:
+            name: The file.
+            block_bytes: Bytes fetched beyond those asked for, in case that reading goes on there.
 
         Raises:
             MissingFileError: The file does not exist.
             StorageError: It cannot be read.
         """
         try:
-            file = self._fs.open(self._path(name), "rb")
-        except FileNotFoundError as error:
-            raise MissingFileError(f"{self.url_of(name)} cannot be read: there is no such file.") from error
+            file = open_file(self._files(), self._path(name), block_bytes=block_bytes)
         except OSError as error:
-            raise StorageError(f"{self.url_of(name)} cannot be read: {error.strerror or error}.") from error
+            raise fault_of(error, self.url_of(name), "read") from error
         with file:
-            yield cast(IO[bytes], file)
+            yield file
 
     @contextlib.contextmanager
     def local_copy(self, name: str) -> Iterator[Path]:
@@ -124,10 +165,9 @@ class Storage:
                 raise MissingFileError(f"{self.url_of(name)} cannot be read: there is no such file.")
             yield Path(self._path(name))
             return
-        with tempfile.TemporaryDirectory(prefix="sa_pipeline-") as folder:
-            path = Path(folder) / Path(name).name
-            with self.reading(name) as source, path.open("wb") as target:
-                shutil.copyfileobj(source, target, 1 << 22)
+        with asides.scratch_folder() as folder:
+            path = folder / Path(name).name
+            self._download(name, path)
             yield path
 
     @contextlib.contextmanager
@@ -135,7 +175,7 @@ class Storage:
         """Yields a temporary local path; when the block ends without an error, its content is published as `name`.
 
         On an error nothing is published and the temporary file is removed. A file that a killed process of this
-        machine left aside is removed by the next writer of the same name.
+        machine left aside is removed by the next writer, locally of the same name, elsewhere of any.
 
         Raises:
             StorageError: The file cannot be written, for instance because the disk is full.
@@ -143,18 +183,16 @@ class Storage:
         target = self._path(name)
         try:
             if self.is_local:
-                with _beside(Path(target)) as aside:
+                with asides.beside(Path(target)) as aside:
                     yield aside
-                    _flush_to_disk(aside)
-                    aside.replace(target)
+                    asides.publish(aside, Path(target))
             else:
-                with tempfile.TemporaryDirectory(prefix="sa_pipeline-") as temporary:
-                    aside = Path(temporary) / Path(name).name
+                with asides.scratch_folder() as folder:
+                    aside = folder / Path(name).name
                     yield aside
-                    self._fs.put_file(str(aside), target)
-                    self._fs.invalidate_cache()
+                    self._upload(aside, name)
         except OSError as error:
-            raise StorageError(f"{self.url_of(name)} cannot be written: {error.strerror or error}.") from error
+            raise fault_of(error, self.url_of(name), "written") from error
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Publishes `data` as a whole file.
@@ -169,7 +207,9 @@ class Storage:
         """Publishes `data` as a whole file unless there is one of that name; of several who try at once, one succeeds.
 
         On a local disk this holds always. On an object store it holds where fsspec's driver puts conditionally (S3
-        and Google Cloud Storage do); with another driver, two who try in the same instant may both succeed.
+        and Google Cloud Storage do); with another driver, two who try in the same instant may both succeed. On an
+        object store, two who try in the same instant with the same bytes may both be told that they succeeded: one
+        whose success was not heard of cannot be told from another with the same file.
 
         Returns:
             Whether the file is now the one given.
@@ -181,20 +221,23 @@ class Storage:
             return False
         try:
             if self.is_local:
-                _create_local(Path(self._path(name)), data)
+                asides.create(Path(self._path(name)), data)
             else:
-                self._fs.pipe_file(self._path(name), data, mode="create")
-                self._fs.invalidate_cache()
-        except FileExistsError:
-            return False
-        except OSError as error:
-            raise StorageError(f"{self.url_of(name)} cannot be written: {error.strerror or error}.") from error
+                self._files().pipe_file(self._path(name), data, mode="create")
+        except Exception as error:
+            if is_conflict(error):
+                return not self.is_local and self.read_bytes(name) == data
+            raise fault_of(error, self.url_of(name), "written") from error
         return True
 
     def remove(self, name: str) -> None:
-        """Removes a file or a folder with all that is in it; nothing happens when there is none."""
-        with contextlib.suppress(FileNotFoundError):
-            self._fs.rm(self._path(name), recursive=True)
+        """Removes a file or a folder with all that is in it; nothing happens when there is none.
+
+        Raises:
+            StorageError: It cannot be removed.
+        """
+        with contextlib.suppress(MissingFileError), telling_faults(self.url_of(name), "removed"):
+            self._files().rm(self._path(name), recursive=True)
 
     def digest(self, name: str) -> str:
         """SHA-256 of the file's bytes, as 64 hexadecimal digits.
@@ -203,45 +246,38 @@ class Storage:
             MissingFileError: The file does not exist.
             StorageError: It cannot be read.
         """
-        with self.reading(name) as file:
+        with self.reading(name, block_bytes=PART_BYTES) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root
 
+    def _open(self) -> None:
+        self._fs, root = open_file_system(self.url)
+        self._root = root.rstrip("/")
+        self._process = os.getpid()
 
-@contextlib.contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(target.parent, target.name)
-    aside = target.parent / f".{target.name}{_ASIDE}{socket.gethostname()}-{os.getpid()}"
-    try:
-        yield aside
-    finally:
-        aside.unlink(missing_ok=True)
+    def _files(self) -> Any:
+        if self._process != os.getpid():  # a forked process would wait for the network thread that it does not have
+            self._open()
+        return self._fs
 
+    def _upload(self, path: Path, name: str) -> None:
+        options = {}
+        if is_s3(self._fs):
+            part = max(PART_BYTES, math.ceil(path.stat().st_size / MAX_PARTS))
+            options = {"chunksize": part, "max_concurrency": PARTS_AT_ONCE}
+        with telling_faults(self.url_of(name), "written"):
+            self._files().put_file(str(path), self._path(name), **options)
 
-def _create_local(target: Path, data: bytes) -> None:
-    with _beside(target) as aside:
-        aside.write_bytes(data)
-        _flush_to_disk(aside)
-        try:
-            target.hardlink_to(aside)
-        except FileExistsError:
-            raise
-        except OSError:  # a disk without hard links, such as exFAT: claim the name, then fill it
-            target.touch(exist_ok=False)
-            aside.replace(target)
-
-
-def _flush_to_disk(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _remove_abandoned(folder: Path, name: str) -> None:
-    prefix = f".{name}{_ASIDE}{socket.gethostname()}-"
-    for path in folder.glob(f".{name}{_ASIDE}*"):
-        pid = path.name.removeprefix(prefix)
-        if pid.isdigit() and not is_running(int(pid)):
-            path.unlink(missing_ok=True)
+    def _download(self, name: str, path: Path) -> None:
+        before, size = self.fingerprint(name), self.size(name)
+        url, batch = self.url_of(name), PART_BYTES * PARTS_AT_ONCE
+        with telling_faults(url, "copied to this machine"), path.open("wb") as target:
+            for start in range(0, size, batch):
+                starts = list(range(start, min(start + batch, size), PART_BYTES))
+                ends = [min(start + PART_BYTES, size) for start in starts]
+                places = [self._path(name)] * len(starts)
+                target.writelines(self._files().cat_ranges(places, starts, ends, on_error="raise"))
+        if path.stat().st_size != size or self.fingerprint(name) != before:
+            raise StorageError(f"{url} cannot be read: it was replaced, or an answer broke off; try again.")

@@ -1,15 +1,19 @@
 """Fixtures: real photographs made small, a dataset of them, and the built-in model."""
 
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import skimage.data
 import torch
 from PIL import Image
+from s3fs import S3FileSystem
 
 from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset
 from sa_pipeline.sam.registry import LoadedModel, load_model
 from sa_pipeline.settings import EmbeddingSettings, ImageSettings, MaskSettings, PipelineSettings
+from sa_pipeline_tests.s3_server import S3Bucket, S3Server, running_s3
 
 SMALL_MASKS = MaskSettings(
     points_per_side=6,
@@ -53,3 +57,21 @@ def dataset(tmp_path: Path, photo_folder: Path) -> Dataset:
         images=ImageSettings(images_per_shard=3), embeddings=EmbeddingSettings(), masks=SMALL_MASKS
     )
     return open_dataset(tmp_path / "home", DatasetConfig(source=str(photo_folder), settings=settings))
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    with running_s3() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Bucket:
+    """An empty bucket of a server without faults, which the environment names."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    S3FileSystem.clear_instance_cache()  # one that was made for another endpoint
+    s3_server.heal()
+    bucket = S3Bucket(s3_server, f"bucket-{uuid.uuid4().hex[:12]}")
+    s3_server.make_bucket(bucket.name)
+    return bucket
