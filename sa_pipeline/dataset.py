@@ -4,10 +4,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sa_pipeline.errors import SettingsError, describe_validation_error
 from sa_pipeline.settings import CardSettings, PipelineSettings, preset
@@ -32,6 +32,17 @@ class DatasetConfig(BaseModel):
         default=CardSettings(), description="what the owner states in the dataset's cards; presets leave it as it is"
     )
     settings: PipelineSettings = Field(default_factory=lambda: preset(DEFAULT_PRESET))
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        """A folder's home is known by its settings file; a bucket holds only files, which would be read as images."""
+        source, storage = (f"{url.rstrip('/')}/" if url else None for url in (self.source, self.storage_url))
+        if source and storage and "://" in source and storage.startswith(source):
+            raise ValueError(
+                f"storage_url {self.storage_url} lies within the source {self.source}: exports would be read as "
+                "images; name another prefix"
+            )
+        return self
 
 
 @dataclass(frozen=True)

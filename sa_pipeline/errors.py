@@ -55,6 +55,12 @@ class SourceError(SaPipelineError):
     transient = True
 
 
+class SourceAccessError(SourceError):
+    """The source refuses: no permission, no valid credentials, no such bucket. It would refuse again."""
+
+    transient = False
+
+
 class CheckpointError(SaPipelineError):
     """A model checkpoint is unknown, missing, damaged or of another architecture."""
 

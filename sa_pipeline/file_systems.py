@@ -71,6 +71,22 @@ def location_of(fs: Any, path: str) -> str:
     return path if is_local(fs) else str(fs.unstrip_protocol(path))
 
 
+def exists(fs: Any, path: str) -> bool:
+    """Whether there is a file or folder.
+
+    Raises:
+        StorageError: That cannot be found out; a bucket that does not exist is told so.
+    """
+    if is_local(fs):
+        return bool(fs.exists(path))
+    try:
+        with telling_faults(location_of(fs, path), "looked up"):
+            fs.info(path)
+    except MissingFileError:
+        return False
+    return True
+
+
 def open_file(fs: Any, path: str, *, block_bytes: int = BLOCK_BYTES) -> IO[bytes]:
     """Opens a file for random access; one that is not local is read by range requests.
 
@@ -110,6 +126,8 @@ def fault_of(error: Exception, url: str, deed: str) -> StorageError:
     reason = describe(error)
     if _code(error) == "NoSuchBucket":
         return StorageAccessError(f"{url} cannot be {deed}: there is no such bucket; make it, or check its name.")
+    if _code(error) == "InvalidObjectState":
+        return MissingFileError(f"{url} cannot be {deed}: it lies in an archive; restore it first.")
     if isinstance(error, FileNotFoundError):
         return MissingFileError(f"{url} cannot be {deed}: there is no such file.")
     if _is_refusal(error):

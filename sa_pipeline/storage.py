@@ -12,6 +12,7 @@ from sa_pipeline import aside as asides
 from sa_pipeline.errors import MissingFileError, StorageError
 from sa_pipeline.file_systems import (
     BLOCK_BYTES,
+    exists,
     fault_of,
     is_conflict,
     is_local,
@@ -71,14 +72,7 @@ class Storage:
         Raises:
             StorageError: The storage cannot be reached.
         """
-        if self.is_local:
-            return bool(self._fs.exists(self._path(name)))
-        try:
-            with telling_faults(self.url_of(name), "looked up"):
-                self._files().info(self._path(name))
-        except MissingFileError:
-            return False
-        return True
+        return exists(self._files(), self._path(name))
 
     def list(self, folder: str, suffix: str = "") -> list[str]:
         """Sorted names (relative to the root) of the files directly in `folder` that end with `suffix`.

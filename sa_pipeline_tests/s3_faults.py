@@ -100,6 +100,8 @@ class FaultyS3:
             for number, fault in enumerate(self._faults):
                 if fault.method not in (None, method) or not re.search(fault.path, path):
                     continue
+                if fault.kind == "truncate" and method == "HEAD":  # such an answer has no body
+                    continue
                 if fault.times is not None and self._hits[number] >= fault.times:
                     continue
                 if self._random.random() < fault.share:

@@ -5,13 +5,14 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
-from sa_pipeline.errors import SourceError
+from sa_pipeline.errors import MissingFileError, SourceAccessError, SourceError, StorageAccessError, StorageError
+from sa_pipeline.file_systems import describe, open_file, open_file_system
 from sa_pipeline.images.rejection import ImageRejected, RejectReason
 from sa_pipeline.images.sources import TAR_DAMAGE, TAR_SUFFIXES
 from sa_pipeline.images.uris import split_uri
+
+_TAR_BLOCK_BYTES = 8 << 20
+"""Read ahead in a remote tar, whose members are asked for one after another."""
 
 
 class SourceReader:
@@ -58,23 +59,23 @@ class SourceReader:
             data = self._read(location, member, max_bytes + 1)
         except (*TAR_DAMAGE, KeyError) as error:
             raise ImageRejected(RejectReason.UNREADABLE, f"its archive is damaged or changed: {error}") from error
-        except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
-            raise ImageRejected(RejectReason.UNREADABLE, _describe(error)) from error
-        except Exception as error:
-            # A local disk's fault stays with the file. A network's fault concerns all files: it must not end in
-            # rejected rows that nobody looks at again.
-            if isinstance(error, OSError) and _is_local(location):
-                raise ImageRejected(RejectReason.UNREADABLE, _describe(error)) from error
-            raise SourceError(f"{uri} cannot be reached: {_describe(error)}; run it again.") from error
+        except (MissingFileError, OSError) as error:
+            raise ImageRejected(RejectReason.UNREADABLE, describe(error)) from error
+        # A local disk's fault stays with the file. A network's fault or refusal concerns all files: it must not end
+        # in rejected rows that nobody looks at again.
+        except StorageAccessError as error:
+            raise SourceAccessError(str(error)) from error
+        except StorageError as error:
+            raise SourceError(f"{error} It cannot be reached; run it again.") from error
         if len(data) > max_bytes:
             raise _too_large(max_bytes)
         return data
 
     def _read(self, location: str, member: str | None, length: int) -> bytes:
         if member is None:
-            fs, path = fsspec.url_to_fs(location)
-            with fs.open(path, "rb") as file:
-                return bytes(file.read(length))
+            fs, path = open_file_system(location)
+            with open_file(fs, path) as file:
+                return file.read(length)
         if self._tar is None or self._tar.location != location:
             self.close()
             self._tar = _OpenTar(location)
@@ -97,9 +98,9 @@ class _OpenTar:
 
     def __init__(self, location: str) -> None:
         self.location = location
-        fs, path = fsspec.url_to_fs(location)
+        fs, path = open_file_system(location)
         with ExitStack() as stack:
-            file = stack.enter_context(fs.open(path, "rb"))
+            file = stack.enter_context(open_file(fs, path, block_bytes=_TAR_BLOCK_BYTES))
             self._tar = stack.enter_context(tarfile.open(fileobj=file, mode="r:*"))
             self._open = stack.pop_all()
         self._members: dict[str, tarfile.TarInfo] = {}
@@ -126,12 +127,3 @@ def _too_large(max_bytes: int) -> ImageRejected:
         RejectReason.TOO_LARGE,
         f"the file has more than {max_bytes} bytes, which no image within images.max_pixels needs",
     )
-
-
-def _is_local(location: str) -> bool:
-    return isinstance(fsspec.url_to_fs(location)[0], LocalFileSystem)
-
-
-def _describe(error: Exception) -> str:
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text or type(error).__name__

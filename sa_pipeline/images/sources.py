@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
 from sa_pipeline.dataset import is_home
-from sa_pipeline.errors import SourceError
+from sa_pipeline.errors import SourceAccessError, SourceError, StorageAccessError, StorageError
+from sa_pipeline.file_systems import (
+    exists,
+    is_local,
+    location_of,
+    open_file,
+    open_file_system,
+    telling_faults,
+)
 from sa_pipeline.images.uris import join_uri
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
@@ -28,6 +33,9 @@ _SIDECAR_SUFFIXES = frozenset(
         *(".py", ".ipynb"),
     )
 )
+_HEADERS_BLOCK_BYTES = 1 << 18
+"""Read ahead in a remote tar that is listed: several small members, little of a large one."""
+
 _HIDDEN_FOLDERS = frozenset({"__MACOSX"})
 
 
@@ -62,38 +70,45 @@ def list_source(source: str) -> Iterator[SourceFile]:
         SourceError: The source does not exist or cannot be reached.
     """
     try:
-        fs, path = fsspec.url_to_fs(source)
-        roots = [path] if fs.exists(path) else sorted(fs.glob(path)) if set("*?[") & set(path) else []
-        if not roots:
-            raise SourceError(
-                f"Source {source} does not exist; expected a folder, a .tar, .tar.gz or .tgz file, an image file, "
-                "or a URL such as s3://bucket/photos. Check its spelling, and that its disk is mounted."
-            )
-        for root in roots:
-            for listed in _list_root(fs, root):
-                if listed.path.lower().endswith(TAR_SUFFIXES):
-                    yield from _list_tar(fs, listed)
-                else:
-                    yield SourceFile(join_uri(location_of(fs, listed.path)), listed.size_bytes)
-    except (OSError, ValueError, ImportError) as error:
-        raise SourceError(f"Source {source} cannot be listed: {error}. Check its address and your access.") from error
+        yield from _list(source)
+    except StorageAccessError as error:
+        raise SourceAccessError(f"Source {error}") from error
+    except (StorageError, OSError, ValueError) as error:
+        raise SourceError(f"Source {source} cannot be listed: {error} Check its address and your access.") from error
 
 
-def location_of(fs: Any, path: str) -> str:
-    """Absolute path of a local file, URL of any other."""
-    return path if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(path))
+def _list(source: str) -> Iterator[SourceFile]:
+    fs, path = open_file_system(source)
+    roots = [path] if exists(fs, path) else sorted(fs.glob(path)) if set("*?[") & set(path) else []
+    if not roots:
+        raise SourceError(
+            f"Source {source} does not exist; expected a folder, a .tar, .tar.gz or .tgz file, an image file, "
+            "or a URL such as s3://bucket/photos. Check its spelling, and that its disk is mounted."
+        )
+    for root in roots:
+        for listed in _list_root(fs, root):
+            if listed.path.lower().endswith(TAR_SUFFIXES):
+                yield from _list_tar(fs, listed)
+            else:
+                yield SourceFile(join_uri(location_of(fs, listed.path)), listed.size_bytes)
 
 
 def _list_root(fs: Any, root: str) -> Iterator[_Listed]:
-    if not fs.isdir(root):
-        yield _Listed(root, fs.size(root) or 0)
-    elif isinstance(fs, LocalFileSystem):
+    if not is_local(fs):
+        yield from _list_remote(fs, root)
+    elif fs.isdir(root):
         yield from _walk_local(Path(root), _LinkedFolders(Path(root)))
     else:
+        yield _Listed(root, fs.size(root) or 0)
+
+
+def _list_remote(fs: Any, root: str) -> Iterator[_Listed]:
+    with telling_faults(location_of(fs, root), "listed"):
         found = fs.find(root, detail=True)
-        for path in sorted(found, key=lambda name: name.split("/")):
-            if _may_be_image(path.removeprefix(root)):
-                yield _Listed(path, found[path].get("size") or 0)
+    for path in sorted(found, key=lambda name: name.split("/")):
+        # Consoles mark a folder by an empty object whose name ends with a slash.
+        if path == root or (not path.endswith("/") and _may_be_image(path.removeprefix(root))):
+            yield _Listed(path, found[path].get("size") or 0)
 
 
 class _LinkedFolders:
@@ -148,7 +163,10 @@ def _regular_size(entry: os.DirEntry[str]) -> int | None:
 def _list_tar(fs: Any, tar: _Listed) -> Iterator[SourceFile]:
     location = location_of(fs, tar.path)
     try:
-        with fs.open(tar.path, "rb") as file, tarfile.open(fileobj=file, mode="r:*") as members:
+        with (
+            open_file(fs, tar.path, block_bytes=_HEADERS_BLOCK_BYTES) as file,
+            tarfile.open(fileobj=file, mode="r:*") as members,
+        ):
             for member in members:
                 if (member.isreg() or member.islnk()) and _may_be_image(member.name):
                     yield SourceFile(join_uri(location, member.name), member.size)
