@@ -25,11 +25,15 @@ class EmbeddedSamples:
         folder: Of the files. They are named after the encoder's weights: another encoder finds none of them.
         source: Where the samples come from.
         count: How many.
+        augment: Whether they are cropped, mirrored and brightened at random.
+        jitter: Range of their large-scale jitter; None for none.
     """
 
     folder: Path
     source: SampleSource
     count: int
+    augment: bool = True
+    jitter: tuple[float, float] | None = None
 
     def draw(self, sam: Sam, size: int, seed: int, steps: range, images: int, own: slice) -> Iterator[list[Prepared]]:
         """Samples of each step, drawn at random.
@@ -79,7 +83,8 @@ class EmbeddedSamples:
     def _prepared(self, size: int, seed: int, number: int) -> Prepared:
         for attempt in range(ATTEMPTS):
             chance = (seed, number, attempt, 7)
-            prepared = prepare_sample(self.source.sample(chance), size, np.random.default_rng((*chance, 4)), True)
+            rng = np.random.default_rng((*chance, 4))
+            prepared = prepare_sample(self.source.sample(chance), size, rng, self.augment, self.jitter)
             if prepared is not None:
                 return prepared
         raise AnnotationError(f"{ATTEMPTS} images drawn at random had no mask large enough to train on.")

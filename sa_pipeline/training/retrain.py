@@ -1,6 +1,7 @@
 """Retraining of a checkpoint on masks: the loop, what it writes, and going on where it stopped (paper §4)."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from sa_pipeline.progress import Progress, SilentProgress
 from sa_pipeline.sam.registry import LoadedModel
 from sa_pipeline.sam.state import TINY
 from sa_pipeline.training.distributed import ALONE, Group
+from sa_pipeline.training.embedded import EmbeddedSamples
 from sa_pipeline.training.export import LOGIT_SCALE, export_checkpoint, scale_logits
 from sa_pipeline.training.interaction import InteractionSettings
 from sa_pipeline.training.loop import (
@@ -32,6 +34,8 @@ from sa_pipeline.training.stopping import StopRequest
 from sa_pipeline.training.training_log import TrainingLog
 
 STATE, LOG, CURVES, RUN = "state.pt", "log.csv", "curves.png", "training.json"
+EMBEDDINGS = "embeddings"
+"""Folder of the samples that are encoded once, where the encoder is not trained."""
 TINY_STRIDE = 32
 """Side of `tiny`'s input is a multiple of this."""
 
@@ -90,7 +94,7 @@ def retrain(
         SaPipelineError: An image or its masks cannot be read.
     """
     sam = model.sam
-    phase, optimizer = _phase(settings, source, sam, model.ref.architecture, group), _optimizer(settings)
+    phase, optimizer = _phase(settings, source, sam, model.ref.architecture, output, group), _optimizer(settings)
     output.mkdir(parents=True, exist_ok=True)
     _begin(output, TrainingRun(checkpoint=model.ref, source=source_name, settings=settings), group)
     if model.ref.architecture == TINY:
@@ -136,12 +140,19 @@ class _Writer:
         return export_checkpoint(self.state, self.architecture, self.output)
 
 
-def _phase(settings: TrainingSettings, source: SampleSource, sam: Sam, architecture: str, group: Group) -> Phase:
+def _phase(
+    settings: TrainingSettings, source: SampleSource, sam: Sam, architecture: str, output: Path, group: Group
+) -> Phase:
     if settings.images % (group.size * settings.accumulate):
         raise SettingsError(
             f"images: {settings.images} a step cannot be shared by {group.size} processes in {settings.accumulate} "
             f"pieces each; expected a multiple of {group.size * settings.accumulate}."
         )
+    _require_parameters(sam, settings.only)
+    embedded = None
+    if not settings.trains_encoder:
+        count, jitter = settings.embedded_samples, settings.jitter
+        embedded = EmbeddedSamples(output / EMBEDDINGS, source, count, augment=False, jitter=jitter)
     return Phase(
         steps=settings.steps,
         input_size=_input_size(settings, sam, architecture),
@@ -164,7 +175,16 @@ def _phase(settings: TrainingSettings, source: SampleSource, sam: Sam, architect
         drop_path=settings.drop_path,
         independent_images=True,
         recompute=settings.recompute,
+        embedded=embedded,
+        only=settings.only,
     )
+
+
+def _require_parameters(sam: Sam, beginnings: Sequence[str]) -> None:
+    names = [name for name, _ in sam.named_parameters()]
+    unknown = [beginning for beginning in beginnings if not any(name.startswith(beginning) for name in names)]
+    if unknown:
+        raise SettingsError(f"only: no parameter's name begins with {unknown[0]}; an example of a name is {names[-1]}.")
 
 
 def _focal_weight(settings: TrainingSettings, architecture: str) -> float:

@@ -7,12 +7,24 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from sa_pipeline.errors import SettingsError, describe_validation_error
 
+_ENCODER = "image_encoder."
+
 
 class TrainingSettings(BaseModel):
     """How a model is trained on masks. Sources in parentheses; "App. A" is the paper's, "ours" has no other."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    only: tuple[str, ...] = Field(
+        default=(),
+        description="beginnings of the names of the parameters that are trained, such as [mask_decoder.]; empty: all "
+        "(App. A)",
+    )
+    embedded_samples: int = Field(
+        default=300,
+        ge=1,
+        description="images drawn, jittered and encoded once, and kept; without effect where the encoder is trained",
+    )
     steps: int = Field(default=90_000, ge=1, description="gradient steps in all (App. A)")
     images: int = Field(default=256, ge=1, description="a step, of all processes together (App. A)")
     masks: int = Field(default=64, ge=1, description="prompted for in one image at most (App. A, a GPU of one image)")
@@ -90,6 +102,11 @@ class TrainingSettings(BaseModel):
         if any(not 0.0 < share <= 1.0 for share in self.decay_at):
             raise ValueError(f"decay_at must be shares of all steps between 0 and 1, got {list(self.decay_at)}")
         return self
+
+    @property
+    def trains_encoder(self) -> bool:
+        """Whether the image encoder changes; otherwise each sample's embedding is computed once."""
+        return not self.only or any(_ENCODER.startswith(name) or name.startswith(_ENCODER) for name in self.only)
 
     @property
     def peak_learning_rate(self) -> float:

@@ -109,7 +109,8 @@ small_vit = partial(
 )
 
 
-def test_a_vit_learns_an_image_and_its_weights_load_in_segment_anything(tmp_path: Path):
+@pytest.fixture
+def cat(tmp_path: Path) -> AnnotatedScenes:
     for folder in ("images", "labels"):
         (tmp_path / folder).mkdir()
     photo = skimage.data.chelsea()
@@ -117,20 +118,29 @@ def test_a_vit_learns_an_image_and_its_weights_load_in_segment_anything(tmp_path
     labels[60:240, 100:320], labels[100:140, 150:200] = 1, 2
     cv2.imwrite(str(tmp_path / "images" / "cat.png"), photo[..., ::-1])
     cv2.imwrite(str(tmp_path / "labels" / "cat.png"), labels)
+    return AnnotatedScenes(open_annotated(tmp_path / "images", tmp_path / "labels"))
+
+
+def small_model() -> LoadedModel:
     torch.manual_seed(1)
-    model = LoadedModel(small_vit(), CheckpointRef(name="small", architecture="vit_b", digest="0" * 64))
-    settings = TrainingSettings(
-        steps=4,
-        images=1,
-        masks=2,
-        corrections=1,
-        repeats=0,
-        learning_rate=2e-3,
-        learning_rate_images=None,
-        drop_path=0.1,
-    )
-    source = AnnotatedScenes(open_annotated(tmp_path / "images", tmp_path / "labels"))
-    outcome = retrain(model, source, "cat", settings, tmp_path / "run", SilentProgress())
+    return LoadedModel(small_vit(), CheckpointRef(name="small", architecture="vit_b", digest="0" * 64))
+
+
+SMALL = TrainingSettings(
+    steps=4,
+    images=1,
+    masks=2,
+    corrections=1,
+    repeats=0,
+    learning_rate=2e-3,
+    learning_rate_images=None,
+    drop_path=0.1,
+)
+
+
+def test_a_vit_learns_an_image_and_its_weights_load_in_segment_anything(cat: AnnotatedScenes, tmp_path: Path):
+    model = small_model()
+    outcome = retrain(model, cat, "cat", SMALL, tmp_path / "run", SilentProgress())
     rows = np.genfromtxt(tmp_path / "run" / "log.csv", delimiter=",", names=True)
     assert rows["mask_loss"][-1] < 0.9 * rows["mask_loss"][0]
 
@@ -138,4 +148,31 @@ def test_a_vit_learns_an_image_and_its_weights_load_in_segment_anything(tmp_path
     for name, value in model.sam.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value), name
     with pytest.raises(SettingsError, match="input_size: 512 px do not fit vit_b, whose positions are for 1024 px"):
-        retrain(model, source, "cat", settings.model_copy(update={"input_size": 512}), tmp_path, SilentProgress())
+        retrain(model, cat, "cat", SMALL.model_copy(update={"input_size": 512}), tmp_path, SilentProgress())
+
+
+def test_only_what_is_asked_for_is_trained_and_an_image_is_encoded_once(cat: AnnotatedScenes, tmp_path: Path):
+    heads = ("mask_decoder.output_hypernetworks_mlps.2.", "mask_decoder.iou_prediction_head.")
+    changes = {"only": heads, "embedded_samples": 1, "jitter": (0.8, 1.2), "input_size": 64}
+    settings = SMALL.model_copy(update=changes)
+    before = load_model("tiny").sam.state_dict()
+    outcome = retrain(load_model("tiny"), cat, "cat", settings, tmp_path / "run", SilentProgress())
+    after = load_model(str(outcome.weights)).sam.state_dict()
+    moved = {name for name, value in after.items() if not torch.allclose(value, before[name], rtol=1e-3, atol=1e-6)}
+    assert all(any(name.startswith(head) for name in moved) for head in heads)
+    assert all(name.startswith(heads) for name in moved)
+    assert len(list((tmp_path / "run" / "embeddings").iterdir())) == 1
+
+
+def test_parameters_that_the_model_does_not_have_are_refused(cat: AnnotatedScenes, tmp_path: Path):
+    settings = SMALL.model_copy(update={"only": ("mask_decoder.", "decoder."), "input_size": 64})
+    with pytest.raises(SettingsError, match=r"only: no parameter's name begins with decoder\."):
+        retrain(load_model("tiny"), cat, "cat", settings, tmp_path / "run", SilentProgress())
+
+
+@pytest.mark.parametrize(
+    ("only", "expected"),
+    [((), True), (("mask_decoder.",), False), (("mask_decoder.", "image_encoder.neck."), True), (("image",), True)],
+)
+def test_embeddings_are_kept_where_no_part_of_the_encoder_is_trained(only: tuple[str, ...], expected: bool):
+    assert TrainingSettings(only=only).trains_encoder is expected
