@@ -158,11 +158,16 @@ def _requests(
     added = [ANNOTATION_ROUNDS.build_add_request(rounds)] if rounds else []
     added += [IMAGE_SHARDS.build_add_request(shards)] if shards else []
     requests = [
-        dg.RunRequest(run_key=key, job_name=job, partition_key=partition, run_config=config or {})
+        dg.RunRequest(run_key=_run_key(job, key), job_name=job, partition_key=partition, run_config=config or {})
         for partition, (key, config) in partitions.items()
     ]
     return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=added)
 
 
+def _run_key(job: str, key: str) -> str:
+    """Dagster starts a key of a sensor once, whatever the job."""
+    return f"{job}-{key}"
+
+
 def _was_asked_for(instance: dg.DagsterInstance, job: str, key: str) -> bool:
-    return instance.get_runs_count(dg.RunsFilter(job_name=job, tags={RUN_KEY: key})) > 0
+    return instance.get_runs_count(dg.RunsFilter(job_name=job, tags={RUN_KEY: _run_key(job, key)})) > 0

@@ -52,7 +52,8 @@ def tick(dataset: Dataset, instance: dg.DagsterInstance) -> list[dg.RunRequest] 
 
 
 def run(dataset: Dataset, instance: dg.DagsterInstance, request: dg.RunRequest) -> bool:
-    """What the daemon does with a request, in this process."""
+    """What the daemon does with a request, in this process: it starts each key once, whatever the job."""
+    assert not instance.get_runs_count(dg.RunsFilter(tags={RUN_KEY: request.run_key})), request.run_key
     result = defs.resolve_job_def(request.job_name).execute_in_process(
         instance=instance,
         partition_key=request.partition_key,
