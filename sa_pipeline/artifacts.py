@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sa_pipeline.errors import ArtifactError, describe_validation_error
 from sa_pipeline.storage import Storage
+from sa_pipeline.table_content import content_bytes
 
 HEADER_KEY = "sa_pipeline"
 """Key of the JSON header in the metadata of a Parquet or safetensors file."""
@@ -49,7 +50,10 @@ class RoundAssetName(enum.StrEnum):
 FileAssetName = AssetName | RoundAssetName
 """An asset whose partition, a shard or a round, is one file."""
 
-SCHEMA_VERSIONS: Mapping[FileAssetName, int] = dict.fromkeys((*AssetName, *RoundAssetName), 1)
+SCHEMA_VERSIONS: Mapping[FileAssetName, int] = {
+    **dict.fromkeys((*AssetName, *RoundAssetName), 1),
+    AssetName.SA1B_EXPORT: 2,  # the index ends with its own digest
+}
 """Raised when an asset's file or the rule that makes it changes, so that files made before are stale."""
 
 
@@ -206,10 +210,7 @@ class TableWriter:
         if table.num_rows == 0:
             return
         table = table.cast(self._schema).combine_chunks()
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, self._schema.remove_metadata()) as stream:
-            stream.write_table(table)
-        self._digest.update(sink.getvalue())
+        self._digest.update(content_bytes(table, self._schema))
         self._writer.write_table(table)
 
     def close(self) -> None:

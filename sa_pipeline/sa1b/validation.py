@@ -12,7 +12,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from sa_pipeline.errors import ArtifactError, RecordError
-from sa_pipeline.masks.rle import RleError, area_from_runs, box_from_runs, check_runs, decode_counts
+from sa_pipeline.masks.many_rles import measure_masks
+from sa_pipeline.masks.rle import RleError, check_runs, decode_counts
 from sa_pipeline.sa1b.members import (
     IMAGE,
     RECORD,
@@ -23,7 +24,7 @@ from sa_pipeline.sa1b.members import (
     opened,
     read_member,
 )
-from sa_pipeline.sa1b.records import Annotation, ImageInfo, Record, parse_record_of, record_name
+from sa_pipeline.sa1b.records import Annotation, ImageInfo, Record, Segmentation, parse_record_of, record_name
 
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = 1
@@ -71,10 +72,14 @@ def validate_record(record: Record) -> list[Problem]:
     boxes and points lie in the image, is checked when a `Record` is made.
     """
     file = record_name(record.image.image_id)
+    masks = [annotation.segmentation for annotation in record.annotations]
+    measured = measure_masks([mask.counts for mask in masks], [mask.size for mask in masks])
     problems = [
         Problem(file, field, message, annotation.id)
-        for annotation in record.annotations
-        for field, message in _mask_problems(annotation)
+        for annotation, sound, area, box in zip(
+            record.annotations, measured.sound.tolist(), measured.areas.tolist(), measured.boxes.tolist(), strict=True
+        )
+        for field, message in (_compare(annotation, area, box) if sound else _fault(annotation.segmentation))
     ]
     for repeated, times in Counter(annotation.id for annotation in record.annotations).items():
         if times > 1:
@@ -131,22 +136,22 @@ def find_shared_ids(reports: Iterable[ValidationReport]) -> list[Problem]:
     ]
 
 
-def _mask_problems(annotation: Annotation) -> list[tuple[str, str]]:
-    """Field and message of what is wrong between a mask and what its annotation says of it."""
-    segmentation = annotation.segmentation
+def _fault(segmentation: Segmentation) -> list[tuple[str, str]]:
+    """Field and message of what is wrong with a string that describes no mask of its size."""
     try:
-        runs = decode_counts(segmentation.counts)
-        check_runs(runs, segmentation.size)
+        check_runs(decode_counts(segmentation.counts), segmentation.size)
     except RleError as error:
         return [("segmentation.counts", str(error))]
+    raise AssertionError(f"{segmentation.counts!r} was called unsound and decodes")
+
+
+def _compare(annotation: Annotation, area: int, box: list[int]) -> list[tuple[str, str]]:
+    """Field and message of what is wrong between a mask's area and box and what its annotation says of them."""
     problems = []
-    area = area_from_runs(runs)
     if annotation.area != area:
         problems.append(("area", f"the mask has {area} pixels; got {annotation.area}"))
-    x0, y0, x1, y1 = box_from_runs(runs, segmentation.size[0])
-    expected = (x0, y0, x1 - x0, y1 - y0)
-    if annotation.bbox != expected:
-        problems.append(("bbox", f"the mask's box is {list(expected)}; got {list(annotation.bbox)}"))
+    if list(annotation.bbox) != box:
+        problems.append(("bbox", f"the mask's box is {box}; got {list(annotation.bbox)}"))
     return problems
 
 
