@@ -24,6 +24,7 @@ from sa_pipeline.shell_options import INTERRUPTED, CheckpointOption, HomeOption,
 from sa_pipeline.shell_rounds import rounds_app
 from sa_pipeline.shell_source import dataset_of_options
 from sa_pipeline.shell_tables import rows_table
+from sa_pipeline.shell_verify import verify
 
 app = typer.Typer(
     help="The open data engine for segmentation masks: images in by the shard, SA-1B masks out.",
@@ -37,6 +38,7 @@ app.add_typer(annotators_app, name="annotators")
 app.add_typer(annotations_app, name="annotations")
 app.add_typer(rounds_app, name="rounds")
 app.command()(annotate)
+app.command()(verify)
 console = Console()
 
 CODE_SERVER_PATIENCE = "300"

@@ -77,6 +77,10 @@ class CatalogError(SaPipelineError):
     """The catalogue does not exist or a query against it failed."""
 
 
+class VerificationError(SaPipelineError):
+    """A dataset could not be verified to the end."""
+
+
 class StudioError(SaPipelineError):
     """The annotation studio's database is damaged or newer than this program, or what was asked of it is not there."""
 

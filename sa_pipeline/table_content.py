@@ -4,6 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+_READERS_KEY = b"PARQUET:field_id"
+"""Added to the metadata of a column by Parquet's reader."""
+
 
 def content_bytes(table: pa.Table, schema: pa.Schema) -> pa.Buffer:
     """A row group as an Arrow IPC stream; equal rows give equal bytes.
@@ -21,6 +24,21 @@ def content_bytes(table: pa.Table, schema: pa.Schema) -> pa.Buffer:
     with pa.ipc.new_stream(sink, plain) as stream:
         stream.write_table(pa.table(settled, schema=plain))
     return sink.getvalue()
+
+
+def schema_as_written(schema: pa.Schema) -> pa.Schema:
+    """The columns that a table was written with, descriptions included, from those that Parquet's reader gives."""
+    return pa.schema([_field_as_written(field) for field in schema])
+
+
+def _field_as_written(field: pa.Field) -> pa.Field:
+    dtype = field.type
+    if pa.types.is_fixed_size_list(dtype) or pa.types.is_list(dtype):
+        # Parquet calls the items of a list "element" where Arrow calls them "item".
+        items = _field_as_written(dtype.value_field).with_name("item")
+        dtype = pa.list_(items, dtype.list_size if pa.types.is_fixed_size_list(dtype) else -1)
+    metadata = {key: value for key, value in (field.metadata or {}).items() if key != _READERS_KEY}
+    return pa.field(field.name, dtype, field.nullable, metadata or None)
 
 
 def _settled(column: pa.Array) -> pa.Array:

@@ -3,7 +3,7 @@
 import io
 import struct
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -49,15 +49,25 @@ class Problem:
 class ValidationReport:
     """What a tar holds and what is wrong with it.
 
-    `images` counts the JPEGs, `annotations` the masks of readable records, and `annotation_ids`, shape (A,), int64,
-    sorted, has each id of them once.
+    `members` are its files in their order, `masks` the number of masks by image id of readable records, and
+    `annotation_ids`, shape (A,), int64, sorted, has each id of them once.
     """
 
     name: str
-    images: int
-    annotations: int
+    members: tuple[Member, ...]
+    masks: Mapping[int, int]
     problems: tuple[Problem, ...]
     annotation_ids: npt.NDArray[np.int64]
+
+    @property
+    def images(self) -> int:
+        """Number of JPEGs."""
+        return sum(member.kind == IMAGE for member in self.members)
+
+    @property
+    def annotations(self) -> int:
+        """Number of masks of readable records."""
+        return sum(self.masks.values())
 
     @property
     def ok(self) -> bool:
@@ -103,10 +113,10 @@ def validate_tar(source: TarSource) -> ValidationReport:
         try:
             members = list_members(file, name)
         except (RecordError, ArtifactError) as error:
-            return ValidationReport(name, 0, 0, (Problem(name, "members", str(error)),), np.zeros(0, np.int64))
+            return ValidationReport(name, (), {}, (Problem(name, "members", str(error)),), np.zeros(0, np.int64))
         problems = _layout_problems(members, name)
         ids: list[npt.NDArray[np.int64]] = []
-        annotations = 0
+        masks: dict[int, int] = {}
         jpegs = {member.number: member for member in members if member.kind == IMAGE}
         for member in members:
             if member.kind != RECORD:
@@ -119,11 +129,11 @@ def validate_tar(source: TarSource) -> ValidationReport:
             problems += validate_record(record)
             if member.number in jpegs:
                 problems += _image_problems(file, jpegs[member.number], record.image, name)
-            annotations += len(record.annotations)
+            masks[member.number] = len(record.annotations)
             ids.append(np.unique(np.array([annotation.id for annotation in record.annotations], np.int64)))
     unique, repeated = _merge(ids)
     problems += [Problem(name, "id", "occurs in more than one record of the tar", int(one)) for one in repeated]
-    return ValidationReport(name, len(jpegs), annotations, tuple(problems), unique)
+    return ValidationReport(name, tuple(members), masks, tuple(problems), unique)
 
 
 def find_shared_ids(reports: Iterable[ValidationReport]) -> list[Problem]:

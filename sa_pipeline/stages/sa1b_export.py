@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
+
 from sa_pipeline.artifacts import ArtifactHeader, AssetName, artifact_name, export_tar_name, read_table
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.generation.deduplication import exported_rows
@@ -44,12 +46,17 @@ def make_sa1b_export(dataset: Dataset, shard: str, progress: Progress | None = N
 def _export_images(dataset: Dataset, shard: str) -> Iterator[ExportImage]:
     for image in iterate_images(dataset, shard):
         masks = read_table(dataset.storage, AssetName.DEDUPLICATED_MASKS, shard, image_id=image.image_id)
-        annotations = tuple(_to_annotation(row) for row in exported_rows(masks))
-        yield ExportImage(image.jpeg, Record(image=_to_info(image), annotations=annotations))
+        yield ExportImage(image.jpeg, to_record(to_info(image), masks))
 
 
-def _to_info(image: ShardImage) -> ImageInfo:
+def to_info(image: ShardImage) -> ImageInfo:
+    """What an image's record says of the image."""
     return ImageInfo(image_id=image.image_id, width=image.width, height=image.height, file_name=image.file_name)
+
+
+def to_record(info: ImageInfo, masks: pa.Table) -> Record:
+    """An image's record, from the rows that it has in `deduplicated_masks`."""
+    return Record(image=info, annotations=tuple(_to_annotation(row) for row in exported_rows(masks)))
 
 
 def _to_annotation(row: dict[str, Any]) -> Annotation:

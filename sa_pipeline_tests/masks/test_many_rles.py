@@ -56,5 +56,9 @@ def test_a_changed_character_is_unsound_or_measured_as_decoded(mask: np.ndarray,
 @pytest.mark.parametrize("counts", ["", "13", "o", "PPPPPPPPPPPPPPPPPPPP0", "\u00e9", "1 2", "0", "NNN", "06N6"])
 def test_strings_that_decode_to_no_mask_are_unsound(counts: str) -> None:
     whole = mask_to_counts(np.ones((3, 4), np.bool_))
-    assert measured([whole, counts, whole], [(3, 4)] * 3) == [(12, [0, 0, 3, 2]), decoded(counts, (3, 4)), (12, [0, 0, 3, 2])]
+    assert measured([whole, counts, whole], [(3, 4)] * 3) == [
+        (12, [0, 0, 3, 2]),
+        decoded(counts, (3, 4)),
+        (12, [0, 0, 3, 2]),
+    ]
     assert decoded(counts, (3, 4)) is None

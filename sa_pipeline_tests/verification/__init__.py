@@ -1,0 +1,1 @@
+"""`sa-pipeline verify`: what it finds in datasets and exports of real runs."""
