@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import IO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sa_pipeline.artifacts import HEADER_KEY, ArtifactHeader, AssetName, FileAssetName, artifact_name, parse_header
@@ -18,6 +19,9 @@ Look = Callable[[pa.Table], None]
 """Is handed every row group."""
 
 _FLOATS = {"F16": "torch.float16", "F32": "torch.float32"}
+_MAGIC = b"PAR1"
+_CHOSEN_BY = ("image_id", "mask_id")
+"""Columns by which `read_table` chooses rows."""
 _LENGTH_BYTES = 8
 _BLOCK = 1 << 20
 
@@ -50,7 +54,7 @@ def verify_content(
         with storage.reading(name) as file:
             text, digest, writer = read(file, look)
         header = parse_header(text, name="its header")
-    except (ArtifactError, pa.ArrowException, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
+    except _UNREADABLE as error:
         report.find(FindingKind.DAMAGED, url, f"is damaged ({_one_line(error)}); {remedy}.")
         return None
     wrong = _contradiction(header, text, asset, partition)
@@ -64,6 +68,9 @@ def verify_content(
     return header
 
 
+# What readers raise for damaged bytes; Parquet's raises OSError for many of them.
+_UNREADABLE = (ArtifactError, pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError)
+
 _THIS_WRITER = f"parquet-cpp-arrow version {pa.__version__}"
 
 
@@ -76,6 +83,8 @@ def _contradiction(header: ArtifactHeader, text: str, asset: FileAssetName, part
 
 
 def _read_table(file: IO[bytes], look: Look | None) -> tuple[str, str, str]:
+    if file.read(len(_MAGIC)) != _MAGIC:
+        raise ValueError(f"it does not begin with {_MAGIC.decode()}")
     parquet = pq.ParquetFile(file)
     metadata = parquet.metadata
     text: str = metadata.metadata[HEADER_KEY.encode()].decode()
@@ -84,9 +93,22 @@ def _read_table(file: IO[bytes], look: Look | None) -> tuple[str, str, str]:
     for index in range(parquet.num_row_groups):
         group = parquet.read_row_group(index)
         digest.update(content_bytes(group, schema))
+        _check_bounds(group, metadata.row_group(index))
         if look is not None:
             look(group)
     return text, digest.hexdigest(), metadata.created_by
+
+
+def _check_bounds(group: pa.Table, metadata: pq.RowGroupMetaData) -> None:
+    """Raises ValueError where the bounds by which a reader chooses row groups are not those of the rows."""
+    for place in range(metadata.num_columns):
+        column = metadata.column(place)
+        if column.path_in_schema not in _CHOSEN_BY or column.statistics is None:
+            continue
+        told = (column.statistics.min, column.statistics.max)
+        found = pc.min_max(group[column.path_in_schema]).as_py()
+        if told != (found["min"], found["max"]):
+            raise ValueError(f"its {column.path_in_schema} lies between {told[0]} and {told[1]} by its statistics only")
 
 
 def _read_embeddings(file: IO[bytes], look: Look | None) -> tuple[str, str, str]:

@@ -12,7 +12,7 @@ from sa_pipeline.artifacts import AssetName
 from sa_pipeline.sa1b.index import parse_index
 from sa_pipeline_tests.verification.conftest import found, verified
 
-EXAMPLES = 250
+EXAMPLES = 120
 
 
 @pytest.fixture(scope="module")
