@@ -11,7 +11,7 @@ from sa_pipeline.images.ledger import LedgerEntry, ledger_name, read_ledger_shar
 from sa_pipeline.provenance import INPUTS, relevant_settings
 from sa_pipeline.quality.export import counts_reconcile
 from sa_pipeline.verification.contents import verify_content
-from sa_pipeline.verification.exports import verify_export
+from sa_pipeline.verification.exports import VerifiedExport, verify_export
 from sa_pipeline.verification.findings import FindingKind, PartReport
 from sa_pipeline.verification.place import Place
 from sa_pipeline.verification.remade import compare_export
@@ -23,19 +23,21 @@ COUNTED_BY_RULE = ("rejected_", "dropped_")
 
 
 @dataclass(frozen=True)
-class KnownWeights:
-    """Weights that are known here.
+class Surroundings:
+    """What is known beyond a single shard.
 
     Attributes:
-        in_use: None where it cannot be told on this machine.
-        digests: Of all that are known by a name, were made in a round, or were ever in use.
+        made_up_to: The last asset of which any shard has a file: a dataset may be there for annotation alone.
+        in_use: Weights; None where it cannot be told on this machine.
+        digests: Of all weights that are known by a name, were made in a round, or were ever in use.
     """
 
+    made_up_to: AssetName = AssetName.SA1B_EXPORT
     in_use: CheckpointRef | None = None
     digests: frozenset[str] = frozenset()
 
 
-def verify_shard(place: Place, shard: str, weights: KnownWeights) -> PartReport:
+def verify_shard(place: Place, shard: str, around: Surroundings) -> PartReport:
     """Looks at all files of a shard.
 
     Raises:
@@ -45,7 +47,7 @@ def verify_shard(place: Place, shard: str, weights: KnownWeights) -> PartReport:
     if place.alone:
         verify_export(place, shard, report)
     else:
-        _Chain(place, shard, weights, report).verify()
+        _Chain(place, shard, around, report).verify()
     return report
 
 
@@ -55,7 +57,7 @@ class _Chain:
 
     place: Place
     shard: str
-    weights: KnownWeights
+    around: Surroundings
     report: PartReport
     headers: dict[AssetName, ArtifactHeader] = field(default_factory=dict)
     rows: dict[AssetName, Rows] = field(default_factory=dict)
@@ -74,7 +76,9 @@ class _Chain:
         for asset in present:
             if asset is not AssetName.SA1B_EXPORT:
                 self._verify_asset(asset, looks[asset])
-        exported = verify_export(self.place, self.shard, self.report)
+        exported = VerifiedExport(None, None, whole=False)
+        if self.around.made_up_to is AssetName.SA1B_EXPORT:
+            exported = verify_export(self.place, self.shard, self.report)
         if exported.header is not None:
             self.headers[AssetName.SA1B_EXPORT] = exported.header
         self._tell_ledger(entries)
@@ -107,15 +111,16 @@ class _Chain:
     def _tell_missing(self, present: list[AssetName]) -> None:
         order = list(AssetName)
         last = order.index(present[-1]) if present else -1
-        lacking = [asset for asset in order if asset not in present]
-        between = [asset for asset in lacking if order.index(asset) < last]
-        for asset in between:
-            self._find(FindingKind.MISSING, asset, "is missing", again=True)
-        # What `verify_export` says of a tar without an index need not be said twice.
-        after = [asset for asset in lacking if asset not in between and asset is not AssetName.SA1B_EXPORT]
-        if after:
-            made = present[-1] if present else LEDGER_INPUT
-            self._find(FindingKind.MISSING, after[0], f"is missing: the shard was made up to {made}", again=True)
+        for asset in order[: order.index(self.around.made_up_to) + 1]:
+            # What `verify_export` says of a tar without an index need not be said twice.
+            if asset in present or asset is AssetName.SA1B_EXPORT:
+                continue
+            if order.index(asset) < last:
+                self._find(FindingKind.MISSING, asset, "is missing", again=True)
+            else:
+                made = present[-1] if present else LEDGER_INPUT
+                self._find(FindingKind.MISSING, asset, f"is missing: the shard was made up to {made}", again=True)
+                return
 
     def _verify_asset(self, asset: AssetName, look: Rows) -> None:
         remedy = self.place.remedy(self.shard)
@@ -132,7 +137,7 @@ class _Chain:
             self._tell_unknown_weights(header)
 
     def _tell_unknown_weights(self, header: ArtifactHeader) -> None:
-        known, made_by = self.weights.digests, header.checkpoint
+        known, made_by = self.around.digests, header.checkpoint
         if known and made_by is not None and made_by.digest not in known:
             message = (
                 f"was made by {made_by.name} (sha256 {made_by.digest[:16]}), which is not known on this machine; add "
@@ -178,8 +183,8 @@ class _Chain:
         for name in INPUTS[asset]:
             if name in self.headers and not self._matches(asset, name):
                 return f"it was made from another {name} than the one that lies here"
-        if asset is AssetName.IMAGE_EMBEDDINGS and self.weights.in_use and header.checkpoint != self.weights.in_use:
-            return f"it was made by other weights than those in use, {self.weights.in_use.name}"
+        if asset is AssetName.IMAGE_EMBEDDINGS and self.around.in_use and header.checkpoint != self.around.in_use:
+            return f"it was made by other weights than those in use, {self.around.in_use.name}"
         return None
 
     def _matches(self, asset: AssetName, name: AssetName) -> bool:

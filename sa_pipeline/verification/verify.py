@@ -16,8 +16,8 @@ from sa_pipeline.progress import Progress, SilentProgress
 from sa_pipeline.verification.findings import FindingKind, PartReport, Tally, VerificationReport, repeated
 from sa_pipeline.verification.place import Place, export_shard, list_export_shards
 from sa_pipeline.verification.rounds import list_annotation_rounds, verify_round
-from sa_pipeline.verification.shards import KnownWeights, verify_shard
-from sa_pipeline.verification.weights import find_known_weights, verify_weights
+from sa_pipeline.verification.shards import Surroundings, verify_shard
+from sa_pipeline.verification.weights import look_around, verify_weights
 
 EVERYTHING = "*"
 PROCESS_PAYS_FROM = 256 << 20
@@ -47,7 +47,7 @@ def verify(
     if not chosen:
         raise MissingFileError(f"No shard is named {shards}; there are {known[0]} to {known[-1]}.")
     overall = PartReport("")
-    parts = _verify_shards(place, chosen, find_known_weights(place), jobs or _worthwhile_jobs(place, chosen), progress)
+    parts = _verify_shards(place, chosen, look_around(place), jobs or _worthwhile_jobs(place, chosen), progress)
     rounds: list[PartReport] = []
     if shards == EVERYTHING:
         _verify_names(place, known, overall)
@@ -94,18 +94,18 @@ def _worthwhile_jobs(place: Place, shards: list[str]) -> int:
 
 
 def _verify_shards(
-    place: Place, shards: list[str], weights: KnownWeights, jobs: int, progress: Progress
+    place: Place, shards: list[str], around: Surroundings, jobs: int, progress: Progress
 ) -> list[PartReport]:
     """Reports in the order of the shards."""
     jobs = min(jobs, len(shards))
-    work: Iterable[PartReport] = (verify_shard(place, shard, weights) for shard in shards)
+    work: Iterable[PartReport] = (verify_shard(place, shard, around) for shard in shards)
     if jobs > 1:
-        work = _side_by_side(place, shards, weights, jobs)
+        work = _side_by_side(place, shards, around, jobs)
     found = list(progress.track(work, description="shards", total=len(shards)))
     return sorted(found, key=lambda part: part.partition)
 
 
-def _side_by_side(place: Place, shards: list[str], weights: KnownWeights, jobs: int) -> Iterator[PartReport]:
+def _side_by_side(place: Place, shards: list[str], around: Surroundings, jobs: int) -> Iterator[PartReport]:
     """Yields what is done first; few shards are handed out ahead, so that Ctrl-C need not wait for many."""
     left = iter(shards)
     pending: set[Future[PartReport]] = set()
@@ -114,7 +114,7 @@ def _side_by_side(place: Place, shards: list[str], weights: KnownWeights, jobs: 
         try:
             while True:
                 while len(pending) < 2 * jobs and (shard := next(left, None)) is not None:
-                    pending.add(pool.submit(verify_shard, place, shard, weights))
+                    pending.add(pool.submit(verify_shard, place, shard, around))
                 if not pending:
                     return
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)

@@ -6,7 +6,15 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sa_pipeline.artifacts import CheckpointRef, RoundAssetName, artifact_name, read_header, read_table
+from sa_pipeline.artifacts import (
+    AssetName,
+    CheckpointRef,
+    RoundAssetName,
+    artifact_name,
+    list_partitions,
+    read_header,
+    read_table,
+)
 from sa_pipeline.checkpoint_history import PROMOTIONS, promotion_in_use, read_promotions
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.errors import ArtifactError, CheckpointError, MissingFileError
@@ -21,22 +29,24 @@ from sa_pipeline.round_checkpoints import (
 from sa_pipeline.sam.registry import OFFICIAL, checkpoint_names, checkpoint_ref, registered_checkpoints
 from sa_pipeline.schemas import TRAINED_MASKS
 from sa_pipeline.verification.findings import FindingKind, PartReport
-from sa_pipeline.verification.place import Place
-from sa_pipeline.verification.shards import KnownWeights
+from sa_pipeline.verification.place import Place, list_export_shards
+from sa_pipeline.verification.shards import Surroundings
 
 WEIGHTS = "weights"
 """Stands for the partition of what is found here."""
 
 
-def find_known_weights(place: Place) -> KnownWeights:
-    """All weights that are known by name on this machine, were made in a round, or were ever in use."""
+def look_around(place: Place) -> Surroundings:
+    """How far the shards were made, and all weights that are known here."""
     if place.alone:
-        return KnownWeights()
+        return Surroundings()
+    made = [asset for asset in AssetName if list_partitions(place.storage, asset)]
+    made_up_to = AssetName.SA1B_EXPORT if list_export_shards(place) or not made else made[-1]
     digests = {official.sha256 for official in OFFICIAL.values()}
     try:
         digests |= {checkpoint.sha256 for checkpoint in registered_checkpoints().values()}
     except CheckpointError:
-        return KnownWeights()  # a damaged record may be of the very weights that are looked for
+        return Surroundings(made_up_to)  # a damaged record may be of the very weights that are looked for
     names = {*checkpoint_names(), place.dataset.settings.checkpoint}
     refs = {name: ref for name in sorted(names) if (ref := _ref(name)) is not None}
     digests |= {ref.digest for ref in refs.values()}
@@ -50,7 +60,7 @@ def find_known_weights(place: Place) -> KnownWeights:
         in_use = promoted.checkpoint if promoted else refs.get(place.dataset.settings.checkpoint)
     except ArtifactError:
         pass  # told by `verify_weights`
-    return KnownWeights(in_use if place.settings_known else None, frozenset(digests))
+    return Surroundings(made_up_to, in_use if place.settings_known else None, frozenset(digests))
 
 
 def verify_weights(dataset: Dataset) -> PartReport:
@@ -132,7 +142,13 @@ class _Weights:
         if self._storage.exists(PROMOTIONS):
             self._count(self._storage.size(PROMOTIONS))
         advice = "bring it back, or promote another round: sa-pipeline rounds promote ROUND"
+        made = {record.checkpoint.digest: record for record in list_made_checkpoints(self._storage)}
         for change in changes:
+            record = made.get(change.checkpoint.digest)
+            told = (change.round, change.checkpoint, change.file, change.parent)
+            if record and told != (record.header.partition, record.checkpoint, record.file, record.parent):
+                message = f"tells otherwise of the weights of round {change.round} than {record.folder}/{RECORD}"
+                self._find(FindingKind.DAMAGED, PROMOTIONS, f"{message}; {advice}.")
             if change.file is not None and (change == in_use or self._storage.exists(change.file)):
                 self._verify_file(PROMOTIONS, change.file, change.checkpoint.digest, advice)
 
