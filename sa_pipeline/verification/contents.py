@@ -87,7 +87,7 @@ def _read_table(file: IO[bytes], look: Look | None) -> tuple[str, str, str]:
         raise ValueError(f"it does not begin with {_MAGIC.decode()}")
     parquet = pq.ParquetFile(file)
     metadata = parquet.metadata
-    text: str = metadata.metadata[HEADER_KEY.encode()].decode()
+    text = (metadata.metadata or {}).get(HEADER_KEY.encode(), b"").decode()
     schema = schema_as_written(parquet.schema_arrow)
     digest = hashlib.sha256()
     for index in range(parquet.num_row_groups):

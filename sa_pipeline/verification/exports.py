@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from sa_pipeline.artifacts import SCHEMA_VERSIONS, ArtifactHeader, AssetName
+from sa_pipeline.artifacts import ArtifactHeader, AssetName
 from sa_pipeline.errors import ArtifactError, MissingFileError, describe_validation_error
 from sa_pipeline.sa1b.index import OWN_DIGEST, ExportIndex, IndexedFile, has_own_digest, parse_index
 from sa_pipeline.sa1b.members import IMAGE
@@ -20,6 +20,9 @@ from sa_pipeline.verification.place import Place
 
 BLOCK = 1 << 20
 """Bytes that are read and hashed at once."""
+
+FIRST_WITH_OWN_DIGEST = 2
+"""Schema version of exports."""
 
 FILES_NAMED = 3
 """Files of a damaged tar that are named; the others are counted."""
@@ -87,7 +90,7 @@ def _tell_unprotected(place: Place, shard: str, index: ExportIndex, report: Part
     """An index of an earlier version has no digest of its own; from one of now it was taken away."""
     url = place.storage.url_of(place.index_name(shard))
     version = (index.header or {}).get("schema_version")
-    if version == SCHEMA_VERSIONS[AssetName.SA1B_EXPORT]:
+    if isinstance(version, int) and version >= FIRST_WITH_OWN_DIGEST:
         report.find(FindingKind.DAMAGED, url, f"lacks {OWN_DIGEST}, its own digest; {place.remedy(shard)}.")
     elif place.alone:  # with the rest of the dataset, it is told to be stale
         message = f"was written by an earlier version, without {OWN_DIGEST}: a changed byte in it may go unnoticed"
@@ -159,7 +162,7 @@ class _Hashing(threading.Thread):
     """
 
     def __init__(self, path: Path, index: ExportIndex | None) -> None:
-        super().__init__(name=f"hash {path.name}")
+        super().__init__(name=f"hash {path.name}", daemon=True)  # so that Ctrl-C need not wait for it
         self._path, self._files = path, sorted(_files(index), key=lambda file: file.offset)
         self._fault: OSError | None = None
         self.digest, self.differing = "", list[str]()

@@ -4,6 +4,7 @@ import contextlib
 import fnmatch
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -110,7 +111,9 @@ def _side_by_side(place: Place, shards: list[str], around: Surroundings, jobs: i
     left = iter(shards)
     pending: set[Future[PartReport]] = set()
     # Spawned, not forked: Arrow and fsspec have threads, which a fork would leave hanging.
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    # Ctrl-C ends a process without a word and without the rest of its shard.
+    with ProcessPoolExecutor(jobs, context, signal.signal, (signal.SIGINT, signal.SIG_DFL)) as pool:
         try:
             while True:
                 while len(pending) < 2 * jobs and (shard := next(left, None)) is not None:

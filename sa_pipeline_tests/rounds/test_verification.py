@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from sa_pipeline.artifacts import RoundAssetName, artifact_name
@@ -33,10 +34,14 @@ def snapshot(dataset: Dataset) -> None:
 
 
 def damage(path: Path) -> bytes:
-    """Flips a bit in the middle of a file; returns what was there before."""
+    """Flips a bit of the first column of a table, or in the middle of another file; returns what was there before."""
     before = path.read_bytes()
-    middle = len(before) // 2
-    path.write_bytes(before[:middle] + bytes([before[middle] ^ 16]) + before[middle + 1 :])
+    place = len(before) // 2
+    if path.suffix == ".parquet":
+        column = pq.read_metadata(path).row_group(0).column(0)
+        start = column.dictionary_page_offset or column.data_page_offset
+        place = start + column.total_compressed_size - 3
+    path.write_bytes(before[:place] + bytes([before[place] ^ 16]) + before[place + 1 :])
     return before
 
 
