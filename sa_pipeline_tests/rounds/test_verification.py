@@ -16,7 +16,7 @@ from sa_pipeline.studio.database import open_studio
 from sa_pipeline.studio.snapshot import snapshot_round
 from sa_pipeline.verification.place import find_place
 from sa_pipeline.verification.verify import verify
-from sa_pipeline_tests.rounds.conftest import PHOTOGRAPHS, held_out_names, import_accepted
+from sa_pipeline_tests.rounds.conftest import import_accepted
 
 ROUND = "assisted-1"
 
@@ -25,11 +25,6 @@ def findings(dataset: Dataset) -> list[tuple[str, str]]:
     report = verify(find_place(str(dataset.home)))
     root = f"{dataset.home}/"
     return [(finding.kind.value, finding.file.removeprefix(root)) for finding in report.findings]
-
-
-def later(dataset: Dataset) -> str:
-    """A photograph that is not held out."""
-    return next(name for name in PHOTOGRAPHS if name not in held_out_names(dataset))
 
 
 def snapshot(dataset: Dataset) -> None:
@@ -52,8 +47,8 @@ def damage(path: Path) -> bytes:
 
 @pytest.fixture
 def turned(rounds_dataset: Dataset) -> Dataset:
-    """A round from people's masks to weights in use; one photograph is left for later."""
-    import_accepted(rounds_dataset, ROUND, names=[name for name in PHOTOGRAPHS if name != later(rounds_dataset)])
+    """A round from people's masks to weights in use."""
+    import_accepted(rounds_dataset, ROUND)
     snapshot(rounds_dataset)
     make_training_set(rounds_dataset, ROUND)
     make_sam_checkpoint(rounds_dataset, ROUND)
@@ -85,7 +80,3 @@ def test_damaged_missing_and_stale_files_of_a_round_are_told_apart(turned: Datas
     (turned.home / record.file).rename(turned.home / "taken_away")
     assert ("missing", record.file) in findings(turned)
     (turned.home / "taken_away").rename(turned.home / record.file)
-
-    import_accepted(turned, ROUND, names=[later(turned)])
-    snapshot(turned)
-    assert findings(turned)[2:] == [("stale", artifact_name(RoundAssetName.TRAINING_SET, ROUND))]
