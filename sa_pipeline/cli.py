@@ -192,7 +192,9 @@ def retune(
 
 @app.command()
 def evaluate(
-    source: Annotated[Path, typer.Argument(help="SA-1B tar or folder of tars; or, with --references, of images.")],
+    source: Annotated[
+        str, typer.Argument(help="SA-1B tar, or folder or URL of tars; or, with --references, folder of images.")
+    ],
     output: Annotated[Path, typer.Option(help="Folder of the tables and the report; a later call goes on with it.")],
     references: Annotated[
         Path | None, typer.Option(help="COCO's instance file, or a folder of label maps (BSDS500's .mat, or .png).")
@@ -229,7 +231,9 @@ def evaluate(
 def train(
     source: Annotated[
         str,
-        typer.Argument(help="SA-1B tar or folder of tars; with --references, folder of images; or `drawn`: scenes."),
+        typer.Argument(
+            help="SA-1B tar, or folder or URL of tars; with --references, folder of images; or `drawn`: scenes."
+        ),
     ],
     output: Annotated[Path, typer.Option(help="Folder of the weights and the log; a later call goes on with it.")],
     references: Annotated[

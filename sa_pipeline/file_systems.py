@@ -128,7 +128,7 @@ def fault_of(error: Exception, url: str, deed: str) -> StorageError:
         return StorageAccessError(f"{url} cannot be {deed}: there is no such bucket; make it, or check its name.")
     if _code(error) == "InvalidObjectState":
         return MissingFileError(f"{url} cannot be {deed}: it lies in an archive; restore it first.")
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) and deed != "written":
         return MissingFileError(f"{url} cannot be {deed}: there is no such file.")
     if _is_refusal(error):
         return StorageAccessError(f"{url} cannot be {deed}: {reason}. Check the address, and that you have access.")

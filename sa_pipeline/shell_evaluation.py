@@ -65,7 +65,7 @@ def _value_of(assignment: str, text: str) -> object:
 
 
 def run_evaluation(
-    source: Path,
+    source: str,
     references: Path | None,
     checkpoint: str,
     settings: EvaluationSettings,
@@ -92,7 +92,7 @@ def run_evaluation(
     model, storage = load_model(checkpoint), Storage(output)
     evaluate(model, annotated, settings, storage, progress)
     summary = summarise(storage)
-    run = EvaluationRun(checkpoint=model.ref, source=str(source), settings=settings)
+    run = EvaluationRun(checkpoint=model.ref, source=source, settings=settings)
     write_summary(storage, run, summary)
     return summary, write_evaluation_page(storage, run, summary, annotated, progress)
 

@@ -1,7 +1,7 @@
 """SA-1B, ours or the released files, as annotated images: every mask of a record is one person's."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from sa_pipeline.annotated.image import AnnotatedImage, decode_annotated, has_pixels, require_size
 from sa_pipeline.errors import AnnotationError
@@ -12,8 +12,8 @@ from sa_pipeline.sa1b.records import parse_record_of, record_name
 class Sa1bSource:
     """One or several SA-1B tars. Masks without pixels are left out."""
 
-    def __init__(self, tars: Sequence[Path]) -> None:
-        """Lists the tars.
+    def __init__(self, tars: Sequence[str | Path]) -> None:
+        """Lists the tars, each given by its path or fsspec URL.
 
         Raises:
             AnnotationError: None of them holds an image.
@@ -21,8 +21,8 @@ class Sa1bSource:
             ArtifactError: A tar is damaged.
             StorageError: A tar cannot be opened.
         """
-        self._images: list[tuple[Path, Member, Member]] = []
-        for path in sorted(tars):
+        self._images: list[tuple[str | Path, Member, Member]] = []
+        for path in sorted(tars, key=str):
             with opened(path) as (file, name):
                 members = list_members(file, name)
             by_name = {member.name: member for member in members}
@@ -35,7 +35,7 @@ class Sa1bSource:
     @property
     def names(self) -> Sequence[str]:
         """`TAR/sa_N.jpg`, by tar and rising number."""
-        return [f"{path.name}/{image.name}" for path, image, _ in self._images]
+        return [f"{PurePath(path).name}/{image.name}" for path, image, _ in self._images]
 
     def read(self, index: int) -> AnnotatedImage:
         """Reads one image and its record.
@@ -47,7 +47,7 @@ class Sa1bSource:
             StorageError: The tar cannot be opened.
         """
         path, image, record_member = self._images[index]
-        name = f"{path.name}/{image.name}"
+        name = f"{PurePath(path).name}/{image.name}"
         with opened(path) as (file, tar):
             pixels = decode_annotated(read_member(file, image, tar), f"{tar}: {image.name}")
             record = parse_record_of(

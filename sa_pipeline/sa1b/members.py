@@ -6,13 +6,14 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from sa_pipeline.errors import ArtifactError, RecordError, StorageError
+from sa_pipeline.file_systems import open_file, open_file_system
 from sa_pipeline.sa1b.records import image_name, record_name
 
 TarSource = BinaryIO | str | Path
-"""A tar's path, or the tar opened for reading in binary mode; it must be seekable."""
+"""A tar's path or fsspec URL, or the tar opened for reading in binary mode; it must be seekable."""
 
 IMAGE = "jpg"
 RECORD = "json"
@@ -43,20 +44,27 @@ def split_name(name: str) -> tuple[int, str] | None:
 
 @contextlib.contextmanager
 def opened(source: TarSource) -> Iterator[tuple[BinaryIO, str]]:
-    """Yields the open tar and its name for messages; closes it if it was given as a path.
+    """Yields the open tar and its name for messages; closes it if it was given by its place.
 
     Raises:
-        StorageError: The path cannot be opened.
+        StorageError: It cannot be opened.
     """
     if not isinstance(source, str | Path):
         yield source, str(getattr(source, "name", "the tar"))
         return
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(Path(source).open("rb"))
+            file = stack.enter_context(_open(str(source)))
         except OSError as error:
             raise StorageError(f"{source} cannot be read: {error.strerror or error}.") from error
         yield file, str(source)
+
+
+def _open(place: str) -> BinaryIO:
+    if "://" not in place:
+        return Path(place).open("rb")
+    fs, path = open_file_system(place)
+    return cast(BinaryIO, open_file(fs, path))
 
 
 def list_members(file: BinaryIO, name: str) -> list[Member]:

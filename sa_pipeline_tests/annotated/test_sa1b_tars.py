@@ -20,6 +20,19 @@ def test_the_images_of_several_tars_come_out_by_number(tmp_path) -> None:
     assert last.mask(0, 1).sum() == expected.area
 
 
+def test_tars_in_a_bucket_are_read_as_those_in_a_folder(tmp_path, s3) -> None:
+    for number in (2, 7):
+        name = f"sa_{number:06d}.tar"
+        write_tar(tmp_path, [photograph(number, 2)], name)
+        s3.write(f"ds/sa1b_export/{name}", (tmp_path / name).read_bytes())
+    local, remote = open_annotated(tmp_path), open_annotated(f"{s3.url}/ds/sa1b_export")
+    assert list(remote.names) == list(local.names)
+    assert np.array_equal(remote.read(1).pixels, local.read(1).pixels)
+    assert list(open_annotated(f"{s3.url}/ds/sa1b_export/sa_000007.tar").names) == ["sa_000007.tar/sa_7.jpg"]
+    with pytest.raises(AnnotationError, match="expected SA-1B tars"):
+        open_annotated(f"{s3.url}/ds/nothing")
+
+
 def test_masks_without_pixels_are_left_out(tmp_path) -> None:
     coffee = photograph(7, 1)
     nothing = annotate(np.zeros((400, 600), bool), 7_000_009)
