@@ -458,7 +458,7 @@ PRESETS: Mapping[str, PipelineSettings] = {
             min_area=1,
             drop_small_masks=True,
         ),
-        prefill=PrefillSettings(pred_iou_thresh=0.28, stability_score_thresh=0.45),
+        prefill=PrefillSettings(min_box_score=0.9, pred_iou_thresh=0.28, stability_score_thresh=0.45),
     ),
 }
 
