@@ -1,19 +1,23 @@
 """Turns the circle of the data engine with simulated people: annotate, review, retrain, and again (paper §4).
 
-    python benchmarks/circle.py --bsds500 BSDS500 --output turn [--rounds 3] [--per-round 20] [--steps 150] [--quick]
+    python benchmarks/circle.py --bsds500 BSDS500 --output turn [--rounds 3] [--per-round 40] [--steps 100] [--quick]
+    python benchmarks/circle.py --compare turn other-turn
 
 BSDS500's `train` photographs are the source, and people's segments of them what the simulated people have in mind;
 those of `val` are never in the dataset, and the weights of each round are measured on some of them. Everything runs as
 it does for people: the studio's server in a process of its own, simulated annotators and a reviewer at its HTTP API,
 Dagster's runs on the instance in `turn/home`, which `sa-pipeline ui --home turn/home` shows. The weights at the start
-are `tiny`'s before its training. Killed anywhere and started again with the same options, it goes on. docs/circle.md
-has figures.
+are `tiny`'s before its training, with corrections and boxes written in. Killed anywhere and started again with the same
+options, it goes on. docs/circle.md has figures.
 """
 
 import argparse
 import time
 from pathlib import Path
 
+from turning.by_daemon import turn_by_daemon
+from turning.certainty import certainty_table
+from turning.comparing import differences
 from turning.figures import Figures, table
 from turning.plan import Plan, keep_plan
 from turning.start import ensure_undertrained
@@ -38,27 +42,42 @@ def main() -> None:
         "validation-references": "their masks",
     }.items():
         parser.add_argument(f"--{name}", type=Path, help=text)
-    parser.add_argument("--output", type=Path, required=True, help="folder of the turn")
+    parser.add_argument("--output", type=Path, help="folder of the turn")
+    parser.add_argument("--compare", type=Path, nargs=2, help="only say what differs between two turns' folders")
     parser.add_argument("--quick", action="store_true", help="sizes for trying it: a few minutes, and no result")
     for name, value, text in (
         ("rounds", 3, "of the assisted stage"),
-        ("per-round", 20, "photographs"),
-        ("steps", 150, "of each retraining"),
-        ("detector-steps", 300, "of the detector's training"),
-        ("validated", 25, "photographs that weights are measured on"),
-        ("segments", 15, "clicked on in each"),
-        ("automatic", 2, "shards of the automatic stage"),
+        ("per-round", 40, "photographs"),
+        ("steps", 100, "of each retraining"),
+        ("detector-steps", 800, "of the detector's training"),
+        ("validated", 33, "photographs that weights are measured on"),
+        ("segments", 10, "clicked on in each"),
+        ("automatic", 1, "shards of the automatic stage"),
     ):
         parser.add_argument(f"--{name}", type=int, default=value, help=f"{text}; default {value}")
     parser.add_argument("--held-out", type=float, default=0.1, help="share by which weights are promoted")
+    parser.add_argument(
+        "--by-daemon",
+        action="store_true",
+        help="let the sensor round_done and Dagster's daemon ask for each step; ends with the semi-automatic round",
+    )
     given = parser.parse_args()
+    if given.compare:
+        found = list(differences(*given.compare))
+        print("\n".join(found) or "Nothing differs but times, and who took which task.")
+        raise SystemExit(bool(found))
+    if given.output is None:
+        parser.error("give --output")
     plan = _plan(parser, given)
     folder = given.output.expanduser().absolute()
     folder.mkdir(parents=True, exist_ok=True)
     keep_plan(folder, plan)
     started = time.monotonic()
     rows = turn(plan, folder)
-    print(f"\n{table(rows)}\n\n{time.monotonic() - started:.0f} s in this call.")
+    if not rows:
+        return
+    measured = [row.step for row in rows if row.ious]
+    print(f"\n{table(rows)}\n\n{certainty_table(folder, measured)}\n\n{time.monotonic() - started:.0f} s in this call.")
 
 
 def turn(plan: Plan, folder: Path) -> list[Figures]:
@@ -71,13 +90,22 @@ def turn(plan: Plan, folder: Path) -> list[Figures]:
     with ensure_dagster_home(dataset) as instance, watched_by(progress):
         fail_abandoned_runs(instance)
         append_new_images(dataset.storage, str(plan.images), plan.settings(checkpoint).images)
+        if plan.by_daemon:
+            turn_by_daemon(dataset, instance, plan, folder)
+            return []
         this = Turn(plan, folder, dataset, instance, progress)
         rows = [this.begin()]
         for number in range(plan.assisted):
-            rows.append(this.assisted_round(f"assisted-{number + 1}", this.shard(number)))
+            name, shard = f"assisted-{number + 1}", this.shard(number)
+            rows.append(this.assisted_round(name, shard))
+            if number > 0:
+                rows.append(this.beside(f"{name}-first-weights", name, shard, str(checkpoint)))
             print(table(rows), flush=True)
         number = plan.assisted
         rows.append(this.semi_automatic_round("semi-1", this.shard(number), f"assisted-{number}"))
+        rows.append(
+            this.beside("semi-1-nothing-pre-filled", "semi-1", this.shard(number), this.weights_before("semi-1"))
+        )
         print(table(rows), flush=True)
         rows.append(this.automatic([this.shard(number + 1 + index) for index in range(plan.automatic)]))
     return rows
@@ -107,6 +135,7 @@ def _plan(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Plan:
         segments=sizes["segments"],
         automatic=sizes["automatic"],
         held_out=given.held_out,
+        by_daemon=given.by_daemon,
     )
 
 

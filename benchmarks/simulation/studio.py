@@ -28,7 +28,7 @@ from sa_pipeline.studio.models import (
 from simulation.sight import Decoder, Sight
 
 _AGAIN = (429, 502, 503)
-_PATIENCE_SECONDS = 120.0
+_PATIENCE_SECONDS = 600.0
 """How long a server may be gone, as when it was killed and is started again."""
 _AT_ONCE = 100
 """Events in one request; an object has fewer, so that it is kept as a whole or not at all."""

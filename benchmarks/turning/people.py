@@ -27,7 +27,9 @@ from sa_pipeline.studio.serve import serve
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()
 serve(open_dataset(sys.argv[1]), port=int(sys.argv[2]))
 """
-_START_SECONDS = 120.0
+_START_SECONDS = 600.0
+_LOOK_SECONDS = 0.5
+"""Between two looks whether the server is still there."""
 
 
 def let_people_work(dataset: Dataset, plan: Plan, folder: Path) -> str:
@@ -39,13 +41,19 @@ def let_people_work(dataset: Dataset, plan: Plan, folder: Path) -> str:
     tokens = folder / "tokens"
     tokens.touch(mode=0o600)
     tokens.write_text("\n".join(_tokens(dataset)))
-    with _serving(dataset) as url:
-        command = [sys.executable, ANNOTATOR, "--url", url, "--tokens", tokens]
+    with _serving(dataset) as server:
+        command = [sys.executable, ANNOTATOR, "--url", server.url, "--tokens", tokens]
         command += ["--source", plan.images, "--references", plan.references]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as people:
+            while True:
+                try:
+                    said, _ = people.communicate(timeout=_LOOK_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    server.ensure()
+    if people.returncode != 0:
         raise SystemExit("The simulated people gave up; start again to go on.")
-    return done.stdout
+    return said
 
 
 def _tokens(dataset: Dataset) -> Iterator[str]:
@@ -58,26 +66,44 @@ def _tokens(dataset: Dataset) -> Iterator[str]:
         studio.close()
 
 
+class _Server:
+    """The studio's server, started again whenever it died, as a service manager would."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self._command = [sys.executable, "-c", _SERVE, str(dataset.home), str(port)]
+        self._process = self._started()
+
+    def ensure(self) -> None:
+        """Starts it again if it is gone."""
+        if self._process.poll() is not None:
+            self._process.communicate()
+            self._process = self._started()
+
+    def end(self) -> None:
+        """Ends it."""
+        self._process.terminate()
+        self._process.communicate()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(self._command, stdin=subprocess.PIPE)
+        end = time.monotonic() + _START_SECONDS
+        while time.monotonic() < end and process.poll() is None:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{self.url}/api/health").is_success:
+                    return process
+            time.sleep(0.1)
+        process.kill()
+        raise SystemExit("The studio's server did not start.")
+
+
 @contextlib.contextmanager
-def _serving(dataset: Dataset) -> Iterator[str]:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-    command = [sys.executable, "-c", _SERVE, str(dataset.home), str(port)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
-        try:
-            url = f"http://127.0.0.1:{port}"
-            _wait(process, url)
-            yield url
-        finally:
-            process.terminate()
-
-
-def _wait(process: subprocess.Popen[bytes], url: str) -> None:
-    end = time.monotonic() + _START_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/api/health").is_success:
-                return
-        time.sleep(0.1)
-    raise SystemExit("The studio's server did not start.")
+def _serving(dataset: Dataset) -> Iterator[_Server]:
+    server = _Server(dataset)
+    try:
+        yield server
+    finally:
+        server.end()

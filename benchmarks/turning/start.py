@@ -1,4 +1,4 @@
-"""The weights that the circle starts from: `tiny` before its training."""
+"""The weights that the circle starts from: `tiny` before its training, with corrections and boxes written in."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import torch
 
 from sa_pipeline.sam.tiny import build_tiny
 from sa_pipeline.training.export import export_weights
+from sa_pipeline.training.initial_corrections import bind_corrections
 from sa_pipeline.training.initial_weights import bind_positions, bind_regions
 from sa_pipeline.training.loop import new_state
 from sa_pipeline.training.train_tiny import OPTIMIZER
@@ -25,5 +26,6 @@ def ensure_undertrained(path: Path) -> Path:
             sam = build_tiny()
             bind_positions(sam)
             bind_regions(sam)
+            bind_corrections(sam)
             export_weights(new_state(sam, OPTIMIZER, SEED), path)
     return path

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 import sqlalchemy as sa
+from simulation.truth import Truth
 
 from sa_pipeline.annotated.image import AnnotatedImage, AnnotatedSource
 from sa_pipeline.annotated.opening import open_annotated
@@ -35,6 +36,7 @@ from sa_pipeline.studio.database import open_studio
 from sa_pipeline.studio.models import Stage, TaskState
 from sa_pipeline.studio.prefilling import PrefillFrom
 from sa_pipeline.studio.schema import tasks
+from turning.beside import Beside, do_again
 from turning.figures import Figures, find, keep, of_people
 from turning.people import let_people_work
 from turning.plan import Plan
@@ -89,6 +91,20 @@ class Turn:
         detector = read_detector_record(self.dataset.storage, trained_after)
         recall = detector.recall.at_half if detector else None
         return self._round(name, shard, Stage.SEMI_AUTOMATIC, recall)
+
+    def beside(self, step: str, round_name: str, shard: str, weights: str) -> Figures:
+        """Lets the same people do a round again with other weights and nothing pre-filled, to compare with."""
+        done = find(self.folder, step)
+        if done is not None:
+            return done
+        truth = Truth(self.plan.images, self.plan.references)
+        return keep(self.folder, do_again(self.dataset, Beside(step, round_name, shard, weights), truth, self.progress))
+
+    def weights_before(self, round_name: str) -> str:
+        """Those that people worked with in a round, as `load_model` takes them."""
+        record = read_round_checkpoint(self.dataset.storage, round_name)
+        assert record is not None
+        return find_weights(self.dataset, record.parent)
 
     def automatic(self, shards: Sequence[str]) -> Figures:
         """Masks photographs without people (paper §4, "Fully automatic stage"), and writes report and cards."""
