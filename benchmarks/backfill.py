@@ -10,25 +10,18 @@ file and reconciles the counts with the catalogue. Then it runs everything again
 """
 
 import argparse
-import contextlib
 import hashlib
-import json
 import math
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import duckdb
+from dagster_ui import DagsterUi, say, wait
 
 from sa_pipeline.artifacts import AssetName, read_header
 from sa_pipeline.assets.common import IMAGE_SHARDS
@@ -43,7 +36,6 @@ from sa_pipeline.quality.masks import candidates_all_judged, scores_within_bound
 from sa_pipeline.runs import ensure_dagster_home, worker_pid
 from sa_pipeline.settings import preset
 
-LOOK_EVERY_SECONDS = 2.0
 CHECKS = (
     images_readable,
     embeddings_complete_and_finite,
@@ -52,22 +44,6 @@ CHECKS = (
     records_valid,
     counts_reconcile,
 )
-LAUNCH = """
-mutation Launch($parameters: LaunchBackfillParams!) {
-  launchPartitionBackfill(backfillParams: $parameters) {
-    __typename
-    ... on LaunchBackfillSuccess { backfillId }
-    ... on PythonError { message }
-  }
-}
-"""
-STATUS = """
-query Status($id: String!) {
-  partitionBackfillOrError(backfillId: $id) { __typename ... on PartitionBackfill { status } }
-}
-"""
-
-_started = time.monotonic()
 
 
 def main() -> None:
@@ -77,7 +53,7 @@ def main() -> None:
         dataset = _register(arguments, arguments.home or Path(scratch) / "home")
         with ensure_dagster_home(dataset) as instance:
             instance.add_dynamic_partitions(str(IMAGE_SHARDS.name), list_shards(dataset.storage))
-            server = _Server(dataset, arguments.timeout)
+            server = DagsterUi(dataset.home, arguments.timeout)
             try:
                 backfill = server.launch_backfill(list_shards(dataset.storage))
                 killed = _kill_one(dataset, instance, server, backfill) if arguments.kill else None
@@ -86,7 +62,7 @@ def main() -> None:
                 _wait_for_catalog(dataset, server)
                 _examine(dataset)
                 before = _snapshot(dataset)
-                _say(f"{len(before)} files, {sum(size for _, size, _ in before.values()) / 1e6:.1f} MB, digests taken")
+                say(f"{len(before)} files, {sum(size for _, size, _ in before.values()) / 1e6:.1f} MB, digests taken")
                 again = server.launch_backfill(list_shards(dataset.storage))
                 server.wait_for_backfill(again)
                 _report_runs(instance, again, None)
@@ -97,7 +73,7 @@ def main() -> None:
         _run_from_the_shell(dataset)
         _expect_unchanged(dataset, before, "sa-pipeline run")
         _examine(dataset)
-    _say("All as it should be.")
+    say("All as it should be.")
 
 
 def _parse() -> argparse.Namespace:
@@ -125,76 +101,11 @@ def _register(arguments: argparse.Namespace, home: Path) -> Dataset:
     )
     save_config(dataset)
     report = append_new_images(dataset.storage, str(dataset.config.source), images)
-    _say(f"{report.new_images} files entered in {len(report.new_shards)} shards")
+    say(f"{report.new_images} files entered in {len(report.new_shards)} shards")
     return dataset
 
 
-class _Server:
-    """`sa-pipeline ui`: web server, daemon and code server, with the GraphQL API that the browser uses."""
-
-    def __init__(self, dataset: Dataset, timeout: float) -> None:
-        self.timeout = timeout
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self._url = f"http://127.0.0.1:{port}/graphql"
-        command = [sys.executable, "-m", "sa_pipeline.cli", "ui", "--home", str(dataset.home), "--port", str(port)]
-        with (dataset.home / "ui.log").open("wb") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        _wait("the UI", self._answers, 600)
-        _say(f"UI and daemon run on port {port}")
-
-    def launch_backfill(self, shards: list[str]) -> str:
-        """Launches a backfill of the six assets and returns its id."""
-        keys = [{"path": [asset.value]} for asset in AssetName]
-        launched = self.ask(LAUNCH, parameters={"assetSelection": keys, "partitionNames": shards, "tags": []})
-        outcome = launched["launchPartitionBackfill"]
-        if outcome["__typename"] != "LaunchBackfillSuccess":
-            sys.exit(f"Dagster refused the backfill: {outcome}")
-        _say(f"backfill {outcome['backfillId']} of {len(shards)} shards launched over GraphQL")
-        return str(outcome["backfillId"])
-
-    def wait_for_backfill(self, backfill: str) -> None:
-        """Waits until Dagster calls it complete."""
-        _wait(f"backfill {backfill}", lambda: self.ended(backfill), self.timeout)
-        _say(f"backfill {backfill} is COMPLETED_SUCCESS")
-
-    def ended(self, backfill: str) -> bool:
-        """Whether it is complete; ends this program if it failed."""
-        status = self.ask(STATUS, id=backfill)["partitionBackfillOrError"]["status"]
-        if status in ("FAILED", "COMPLETED_FAILED", "CANCELED"):
-            sys.exit(f"Backfill {backfill} ended as {status}.")
-        return bool(status == "COMPLETED_SUCCESS")
-
-    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
-        """The `data` of a GraphQL answer."""
-        body = json.dumps({"query": query, "variables": variables}).encode()
-        request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            content = json.load(answer)
-        if content.get("errors"):
-            sys.exit(f"GraphQL: {content['errors']}")
-        return dict(content["data"])
-
-    def stop(self) -> None:
-        """Stops it and all that it started, as Ctrl-C in its terminal does."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(60)
-            os.killpg(self._process.pid, signal.SIGKILL)
-
-    def _answers(self) -> bool:
-        if self._process.poll() is not None:
-            sys.exit("The UI ended at once; its log is ui.log in the home (--home keeps it).")
-        try:
-            loaded = self.ask("{ repositoriesOrError { __typename } }")
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return False
-        return bool(loaded["repositoriesOrError"]["__typename"] == "RepositoryConnection")
-
-
-def _kill_one(dataset: Dataset, instance: dg.DagsterInstance, server: _Server, backfill: str) -> str:
+def _kill_one(dataset: Dataset, instance: dg.DagsterInstance, server: DagsterUi, backfill: str) -> str:
     """Sends SIGKILL to a run of a middle shard once it has proposed masks on some of its images."""
     shards = list_shards(dataset.storage)
     shard = shards[len(shards) // 2]
@@ -206,30 +117,30 @@ def _kill_one(dataset: Dataset, instance: dg.DagsterInstance, server: _Server, b
             sys.exit(f"Backfill {backfill} ended before a run could be killed; take more images.")
         return len(list(parts.glob(f"{shard}-*/*.parquet"))) >= half
 
-    _wait(f"shard {shard} to be half proposed", halfway, server.timeout)
+    wait(f"shard {shard} to be half proposed", halfway, server.timeout)
     started = dg.RunsFilter(tags={"dagster/partition": shard}, statuses=[dg.DagsterRunStatus.STARTED])
     run = next(iter(instance.get_runs(started)), None)
     pid = worker_pid(instance, run.run_id) if run else None
     if run is None or pid is None:
         sys.exit(f"Shard {shard} was done before its run could be killed; take more images.")
     os.kill(pid, signal.SIGKILL)
-    _say(f"run {run.run_id[:8]} of shard {shard} killed: SIGKILL to its process {pid}")
+    say(f"run {run.run_id[:8]} of shard {shard} killed: SIGKILL to its process {pid}")
     return run.run_id
 
 
 def _report_runs(instance: dg.DagsterInstance, backfill: str, killed: str | None) -> None:
     runs = instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill}))
     states = sorted(run.status.value for run in runs)
-    _say(f"{len(runs)} runs: " + ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)))
+    say(f"{len(runs)} runs: " + ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)))
     if killed is not None:
         first = instance.get_run_by_id(killed)
         retries = [run for run in runs if run.root_run_id == killed]
         _demand(first is not None and first.status is dg.DagsterRunStatus.FAILURE, f"run {killed} is not marked failed")
         _demand(any(run.is_success for run in retries), f"run {killed} was not retried with success")
-        _say(f"run {killed[:8]} is FAILURE, its retry {retries[0].run_id[:8]} is {retries[0].status.value}")
+        say(f"run {killed[:8]} is FAILURE, its retry {retries[0].run_id[:8]} is {retries[0].status.value}")
 
 
-def _wait_for_catalog(dataset: Dataset, server: _Server) -> None:
+def _wait_for_catalog(dataset: Dataset, server: DagsterUi) -> None:
     def current() -> bool:
         if not dataset.catalog_path.exists():
             return False
@@ -237,8 +148,8 @@ def _wait_for_catalog(dataset: Dataset, server: _Server) -> None:
             complete = catalog.execute("SELECT count(*) FROM shards WHERE files = 6").fetchall()[0][0]
         return int(complete) == len(list_shards(dataset.storage))
 
-    _wait("the catalogue", current, server.timeout)
-    _say("the catalogue was refreshed by its sensor")
+    wait("the catalogue", current, server.timeout)
+    say("the catalogue was refreshed by its sensor")
 
 
 def _examine(dataset: Dataset) -> None:
@@ -277,7 +188,7 @@ def _examine(dataset: Dataset) -> None:
         for sql, expected in queries.items():
             found = catalog.execute(sql).fetchall()[0][0]
             _demand(found == expected, f"{sql}: {found}; the files say {expected}")
-    _say(
+    say(
         f"{len(shards)} shards fresh and sound, nothing half-written; {entered} files = {images} exported + {rejected} "
         f"rejected; {candidates} candidates, {masks} masks, and the catalogue says the same"
     )
@@ -300,7 +211,7 @@ def _expect_unchanged(dataset: Dataset, before: dict[str, tuple[str, int, int]],
     after = _snapshot(dataset)
     changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     _demand(not changed, f"{what} changed {changed}")
-    _say(f"after {what}: all {len(after)} files have the same SHA-256 and were not written again")
+    say(f"after {what}: all {len(after)} files have the same SHA-256 and were not written again")
 
 
 def _expect_all_reused(dataset: Dataset, instance: dg.DagsterInstance, backfill: str) -> None:
@@ -313,7 +224,7 @@ def _expect_all_reused(dataset: Dataset, instance: dg.DagsterInstance, backfill:
             reused += 1
     expected = len(AssetName) * len(list_shards(dataset.storage))
     _demand(reused == expected, f"{reused} materializations instead of {expected}")
-    _say(f"{reused} of {expected} materializations say `reused`")
+    say(f"{reused} of {expected} materializations say `reused`")
 
 
 def _run_from_the_shell(dataset: Dataset) -> None:
@@ -323,24 +234,12 @@ def _run_from_the_shell(dataset: Dataset) -> None:
     count = len(list_shards(dataset.storage))
     text = " ".join(done.stdout.split())
     _demand(f"{count} of {count} shards were fresh already" in text, f"sa-pipeline run did not skip all: {text}")
-    _say(f"sa-pipeline run: {count} of {count} shards were fresh already")
-
-
-def _wait(what: str, condition: Callable[[], bool], timeout: float) -> None:
-    end = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > end:
-            sys.exit(f"Waited {timeout:.0f} s for {what} in vain.")
-        time.sleep(LOOK_EVERY_SECONDS)
+    say(f"sa-pipeline run: {count} of {count} shards were fresh already")
 
 
 def _demand(condition: bool, complaint: str) -> None:
     if not condition:
         sys.exit(f"WRONG: {complaint}")
-
-
-def _say(text: str) -> None:
-    print(f"{time.monotonic() - _started:7.0f} s  {text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,14 @@ from typing import Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sa_pipeline.errors import SettingsError, describe_validation_error
+from sa_pipeline.errors import MissingFileError, SettingsError, describe_validation_error
 from sa_pipeline.settings import CardSettings, PipelineSettings, preset
 from sa_pipeline.storage import Storage
 
 HOME_VARIABLE = "SA_PIPELINE_HOME"
+STORAGE_VARIABLE = "SA_PIPELINE_STORAGE"
+SHARED_DATABASE_VARIABLE = "SA_PIPELINE_DATABASE"
+"""URL of a PostgreSQL database for both Dagster and the annotation studio."""
 DEFAULT_HOME = "sa_pipeline_home"
 DEFAULT_PRESET = "sa1b"
 SETTINGS_FILE = "settings.yaml"
@@ -83,15 +86,18 @@ def open_dataset(home: str | Path | None = None, config: DatasetConfig | None = 
         config: Used in place of the home's settings file. Environment variables do not apply to it.
 
     Returns:
-        The dataset. Without a settings file, the preset `sa1b` holds. `SA_PIPELINE_SOURCE`, `SA_PIPELINE_STORAGE`,
-        `SA_PIPELINE_PRESET` and `SA_PIPELINE_CHECKPOINT` override what the file says.
+        The dataset. Where `SA_PIPELINE_STORAGE` is set, the settings file lies in that storage, so that all machines
+        read the same one; else, or where there is none, it is the home's own. Without a settings file, the preset
+        `sa1b` holds. `SA_PIPELINE_SOURCE`, `SA_PIPELINE_STORAGE`, `SA_PIPELINE_PRESET` and `SA_PIPELINE_CHECKPOINT`
+        override what the file says.
 
     Raises:
         SettingsError: The settings file or an environment variable has a wrong field or value.
+        StorageError: The storage does not answer.
     """
     folder = Path(home if home is not None else os.environ.get(HOME_VARIABLE, DEFAULT_HOME)).expanduser().absolute()
     if config is None:
-        config = _with_environment(_read_config(folder / SETTINGS_FILE), os.environ)
+        config = _with_environment(_read_config(folder), os.environ)
     return Dataset(home=folder, config=config, storage=Storage(config.storage_url or folder))
 
 
@@ -101,23 +107,37 @@ def is_home(folder: Path) -> bool:
 
 
 def save_config(dataset: Dataset) -> None:
-    """Writes the settings file of the dataset's home, whole or not at all."""
+    """Writes the dataset's settings file, whole or not at all.
+
+    It goes into the storage that `SA_PIPELINE_STORAGE` names, or else into the home.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
     text = yaml.safe_dump(dataset.config.model_dump(mode="json"), sort_keys=False)
-    Storage(dataset.home).write_bytes(SETTINGS_FILE, text.encode())
+    Storage(os.environ.get(STORAGE_VARIABLE) or dataset.home).write_bytes(SETTINGS_FILE, text.encode())
 
 
-def _read_config(path: Path) -> DatasetConfig:
-    if not path.exists():
-        return DatasetConfig()
+def _read_config(home: Path) -> DatasetConfig:
+    shared = os.environ.get(STORAGE_VARIABLE)
+    for place in (Storage(url) for url in (shared, home) if url):
+        try:
+            return _parse_config(place.read_bytes(SETTINGS_FILE), name=place.url_of(SETTINGS_FILE))
+        except MissingFileError:
+            continue
+    return DatasetConfig()
+
+
+def _parse_config(content: bytes, *, name: str) -> DatasetConfig:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.safe_load(content.decode())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: not readable as YAML ({error}); mend it or delete it.") from None
+        raise SettingsError(f"{name}: not readable as YAML ({error}); mend it or delete it.") from None
     if not isinstance(values, dict):
         raise SettingsError(
-            f"{path}: expected a mapping with source, storage_url, card and settings; mend it or delete it."
+            f"{name}: expected a mapping with source, storage_url, card and settings; mend it or delete it."
         )
-    return validate_config(values, name=str(path))
+    return validate_config(values, name=name)
 
 
 def _with_environment(config: DatasetConfig, environment: Mapping[str, str]) -> DatasetConfig:
@@ -127,7 +147,7 @@ def _with_environment(config: DatasetConfig, environment: Mapping[str, str]) -> 
         values["settings"] = preset(name).model_dump() | kept
     if source := environment.get("SA_PIPELINE_SOURCE"):
         values["source"] = source
-    if url := environment.get("SA_PIPELINE_STORAGE"):
+    if url := environment.get(STORAGE_VARIABLE):
         values["storage_url"] = url
     if checkpoint := environment.get("SA_PIPELINE_CHECKPOINT"):
         values["settings"]["checkpoint"] = checkpoint

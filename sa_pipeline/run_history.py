@@ -72,10 +72,15 @@ def count_unfinished(instance: dg.DagsterInstance, jobs: Sequence[str]) -> int:
     return sum(instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=UNFINISHED)) for job in jobs)
 
 
+def shard_of(run: dg.DagsterRun) -> str | None:
+    """The shard that a run makes; None for a run of anything else."""
+    return _partition(run)["shard"]
+
+
 def shards_in_progress(instance: dg.DagsterInstance) -> set[str]:
     """Shards of which a run is queued or under way."""
     unfinished = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
-    return {shard for run in unfinished if (shard := _partition(run)["shard"]) is not None}
+    return {shard for run in unfinished if (shard := shard_of(run)) is not None}
 
 
 def newest_materialization(instance: dg.DagsterInstance) -> int:

@@ -1,6 +1,7 @@
 """Runs of Dagster's jobs from the shell, on the dataset's own instance, so that the UI shows them."""
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,9 +17,9 @@ from sa_pipeline.assets.current_checkpoint import observation
 from sa_pipeline.assets.prefilled_masks import PrefilledMasksConfig
 from sa_pipeline.assets.rounds import ANNOTATION_ROUNDS, opened_studio
 from sa_pipeline.checkpoint_history import Promotion
-from sa_pipeline.dataset import Dataset
+from sa_pipeline.dataset import SHARED_DATABASE_VARIABLE, Dataset
 from sa_pipeline.definitions import defs
-from sa_pipeline.errors import StorageError
+from sa_pipeline.errors import SettingsError, StorageError
 from sa_pipeline.images.ledger import list_shards
 from sa_pipeline.processes import is_running
 from sa_pipeline.progress import Progress
@@ -44,11 +45,15 @@ class RunOutcome:
 
 @contextlib.contextmanager
 def ensure_dagster_home(dataset: Dataset) -> Iterator[dg.DagsterInstance]:
-    """Opens the dataset's Dagster instance; sets its home up at the first call.
+    """Opens the dataset's Dagster instance; sets its home up at the first call, for one machine.
+
+    A `dagster.yaml` that lies there already, such as one of `deploy/`, is used as it is.
 
     Raises:
+        SettingsError: `SA_PIPELINE_DATABASE` names no driver that Dagster works with.
         StorageError: Dagster's files cannot be written, also while the instance is used.
     """
+    _require_driver(os.environ.get(SHARED_DATABASE_VARIABLE))
     settings = dataset.dagster_home / "dagster.yaml"
     try:
         if not settings.exists():
@@ -62,6 +67,15 @@ def ensure_dagster_home(dataset: Dataset) -> Iterator[dg.DagsterInstance]:
             f"Dagster cannot use its files in {dataset.dagster_home}: {reason or error}; see that the disk is not full "
             "and may be written."
         ) from error
+
+
+def _require_driver(url: str | None) -> None:
+    """Dagster sends PostgreSQL what SQLAlchemy's default driver refuses."""
+    if url and not url.startswith("postgresql+psycopg2://"):
+        raise SettingsError(
+            f"{SHARED_DATABASE_VARIABLE} begins with {url.partition('://')[0]}://, expected "
+            "postgresql+psycopg2://USER@HOST/NAME; change the part before the colon."
+        )
 
 
 def fail_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:

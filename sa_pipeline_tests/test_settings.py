@@ -3,6 +3,7 @@
 import pytest
 from segment_anything import SamAutomaticMaskGenerator
 
+from sa_pipeline.dataset import DatasetConfig, open_dataset, save_config
 from sa_pipeline.errors import SettingsError
 from sa_pipeline.sam.tiny import build_tiny
 from sa_pipeline.settings import PRESETS, MaskSettings, parse_settings, preset
@@ -48,3 +49,21 @@ def test_an_unknown_preset_is_answered_with_the_known_ones() -> None:
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_survive_a_round_trip_through_plain_values(name) -> None:
     assert parse_settings(preset(name).model_dump(mode="json"), name=name) == preset(name)
+
+
+def test_settings_in_the_storage_are_read_by_machines_without_a_home(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("SA_PIPELINE_STORAGE", f"file://{tmp_path}/bucket")
+    save_config(open_dataset(tmp_path / "head", DatasetConfig(source="s3://photos", settings=preset("fast"))))
+    assert not (tmp_path / "head").exists()
+    worker = open_dataset(tmp_path / "worker")
+    assert (worker.config.source, worker.settings) == ("s3://photos", preset("fast"))
+    assert worker.storage.exists("settings.yaml")
+
+
+def test_settings_of_the_home_hold_until_the_storage_has_its_own(tmp_path, monkeypatch) -> None:
+    save_config(open_dataset(tmp_path / "home", DatasetConfig(settings=preset("fast"))))
+    monkeypatch.setenv("SA_PIPELINE_STORAGE", f"file://{tmp_path}/bucket")
+    known = open_dataset(tmp_path / "home")
+    assert known.settings == preset("fast")
+    save_config(open_dataset(known.home, known.config.model_copy(update={"settings": preset("reference")})))
+    assert open_dataset(tmp_path / "home").settings == preset("reference")

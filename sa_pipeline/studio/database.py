@@ -15,13 +15,16 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from sa_pipeline.dataset import Dataset
+from sa_pipeline.dataset import SHARED_DATABASE_VARIABLE, Dataset
 from sa_pipeline.errors import SettingsError, StudioUnavailableError
 from sa_pipeline.settings import StudioSettings
 from sa_pipeline.studio.migrating import migrate
 from sa_pipeline.studio.writers import GroupCommitWriter, PooledWriter, Writer, unavailable
 
 DATABASE_VARIABLE = "SA_PIPELINE_STUDIO_DATABASE"
+
+SCHEMA = "studio"
+"""Of a database that Dagster uses too: both keep their version in a table `alembic_version`."""
 
 BUSY_MILLISECONDS = 30_000
 """How long SQLite waits for the writer of another process, such as the one that fills the queue."""
@@ -99,7 +102,8 @@ def open_studio(dataset: Dataset, clock: Callable[[], float] = time.time) -> Stu
 
     Args:
         dataset: Its `settings.studio.database_url`, or the environment variable `SA_PIPELINE_STUDIO_DATABASE`, says
-            where the database is.
+            where the database is. Else it is the one of `SA_PIPELINE_DATABASE`, where the studio's tables have a
+            schema of their own beside Dagster's, or a file of SQLite.
         clock: Seconds since 1970 (UTC).
 
     Raises:
@@ -107,7 +111,12 @@ def open_studio(dataset: Dataset, clock: Callable[[], float] = time.time) -> Stu
         StudioError: The database was made by a newer version of this program.
         StudioUnavailableError: The database does not answer or cannot be written.
     """
-    url = _parse_url(os.environ.get(DATABASE_VARIABLE) or dataset.settings.studio.database_url, dataset)
+    own = os.environ.get(DATABASE_VARIABLE) or dataset.settings.studio.database_url
+    shared = os.environ.get(SHARED_DATABASE_VARIABLE)
+    if shared and not own:
+        url = _parse_url(shared, dataset).update_query_dict({"options": f"-csearch_path={SCHEMA}"})
+        return _open_postgresql(dataset, url, clock, SCHEMA)
+    url = _parse_url(own, dataset)
     open_database = _open_sqlite if url.get_backend_name() == "sqlite" else _open_postgresql
     return open_database(dataset, url, clock)
 
@@ -154,7 +163,7 @@ def _prepare_sqlite(engine: sa.Engine, begin: str, *pragmas: str) -> None:
         connection.exec_driver_sql(begin)
 
 
-def _open_postgresql(dataset: Dataset, url: sa.URL, clock: Callable[[], float]) -> Studio:
+def _open_postgresql(dataset: Dataset, url: sa.URL, clock: Callable[[], float], schema: str | None = None) -> Studio:
     try:
         engine = sa.create_engine(url, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, pool_pre_ping=True, **_QUIET)
     except (ImportError, NoSuchModuleError):
@@ -163,5 +172,5 @@ def _open_postgresql(dataset: Dataset, url: sa.URL, clock: Callable[[], float]) 
             "run: pip install 'sa-pipeline[postgresql]'."
         ) from None
     with unavailable(engine):
-        migrate(engine)
+        migrate(engine, schema)
     return Studio(dataset, dataset.settings.studio, clock, engine, PooledWriter(engine))

@@ -1,0 +1,1 @@
+"""The files of `deploy/`, and a run through them on a real cluster."""

@@ -1,0 +1,21 @@
+"""A PostgreSQL database that Dagster and the studio share."""
+
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from sa_pipeline.dataset import SHARED_DATABASE_VARIABLE
+from sa_pipeline_tests.studio.postgresql import postgresql_programs, running_postgresql
+
+
+@pytest.fixture
+def shared_database(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a new server's database, which `SA_PIPELINE_DATABASE` names; skips where there is no PostgreSQL."""
+    programs = postgresql_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (initdb is neither on PATH nor in /usr/lib/postgresql)")
+    with running_postgresql(programs, "fsync=off") as url:
+        named = sa.make_url(url).set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+        monkeypatch.setenv(SHARED_DATABASE_VARIABLE, named)
+        yield named
