@@ -36,7 +36,9 @@ def test_a_large_file_goes_up_and_comes_down_in_parts(storage, s3) -> None:
     assert len([request for request in s3.server.requests() if request.range]) == 4
 
 
-def test_a_writer_killed_between_the_parts_leaves_nothing_under_the_name(storage, s3) -> None:
+def test_a_writer_killed_between_the_parts_leaves_nothing_under_the_name(storage, s3, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     s3.server.fail(Fault(kind="slow", seconds=3600, path="partNumber=2"))
     code = f"from sa_pipeline.storage import Storage; Storage({storage.url!r}).write_bytes('big', bytes({BIG}))"
     with subprocess.Popen([sys.executable, "-W", "ignore", "-c", code]) as writer:
@@ -46,8 +48,10 @@ def test_a_writer_killed_between_the_parts_leaves_nothing_under_the_name(storage
     assert not storage.exists("big")
     assert s3.keys() == []
     assert s3.open_uploads() == ["ds/big"]  # what a bucket's lifecycle rule clears away
+    assert len(list(tmp_path.glob("sa_pipeline-*"))) == 1
     storage.write_bytes("big", b"whole")
     assert storage.read_bytes("big") == b"whole"
+    assert not list(tmp_path.glob("sa_pipeline-*"))
 
 
 def test_an_upload_that_fails_for_good_is_called_off(storage, s3) -> None:
