@@ -85,4 +85,4 @@ def _print(report: VerificationReport) -> None:
         console.print(f"[green]Nothing is damaged or missing[/]; {told}.", highlight=False)
     else:
         faults = sum(counts[kind] for kind in FAULTS)
-        console.print(f"[red]{faults} faults[/]: {told}.", highlight=False)
+        console.print(f"[red]{faults} fault{'s' if faults > 1 else ''}[/]: {told}.", highlight=False)

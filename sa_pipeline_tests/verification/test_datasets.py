@@ -135,7 +135,7 @@ def test_the_command_says_what_is_wrong_what_to_do_and_exits_with_1(home: Path, 
         assert ill.exit_code == 1
         assert f"damaged {tar} has " in ill.output
         assert "delete it and run shard 000001 again." in ill.output
-        assert "1 faults: 1 damaged." in ill.output
+        assert "1 fault: 1 damaged." in ill.output
     assert json.loads(outputs[0].read_text())["findings"][0]["file"] == str(tar)
     import pyarrow.parquet as pq
 
