@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sa_pipeline.errors import ArtifactError, describe_validation_error
+from sa_pipeline.errors import ArtifactError, MissingFileError, describe_validation_error
 from sa_pipeline.storage import Storage
 from sa_pipeline.table_content import content_bytes
 
@@ -144,8 +144,6 @@ def read_header(storage: Storage, asset: FileAssetName, partition: str) -> Artif
         ArtifactError: The file is there but damaged or not made by this pipeline.
     """
     name = artifact_name(asset, partition)
-    if not storage.exists(name):
-        return None
     try:
         with storage.reading(name) as file:
             match asset:
@@ -156,6 +154,8 @@ def read_header(storage: Storage, asset: FileAssetName, partition: str) -> Artif
                     text = json.dumps(json.loads(file.read())["header"])
                 case _:
                     text = pq.read_metadata(file).metadata[HEADER_KEY.encode()]
+    except MissingFileError:
+        return None
     except (KeyError, TypeError, ValueError, MemoryError, OverflowError, pa.ArrowException) as error:
         raise ArtifactError(
             f"{storage.url_of(name)} is damaged or not a file of this pipeline ({error}); "

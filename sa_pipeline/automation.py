@@ -1,11 +1,15 @@
-"""Jobs, the sensor for new images, and the nightly backfill."""
+"""Jobs, and the sensors for new images, for shards that are missing or stale, and for the catalogue."""
 
 import time
+from collections.abc import Collection
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
+from pydantic import BaseModel, ConfigDict
 
-from sa_pipeline.artifacts import AssetName, RoundAssetName
+from sa_pipeline.artifacts import AssetName, CheckpointRef, RoundAssetName
 from sa_pipeline.assets.common import IMAGE_SHARDS
+from sa_pipeline.dataset import Dataset
 from sa_pipeline.errors import LedgerBusyError
 from sa_pipeline.images.ledger import append_new_images, list_shards
 from sa_pipeline.provenance import Freshness, shard_freshness
@@ -19,7 +23,19 @@ from sa_pipeline.run_history import (
 
 SENSOR_INTERVAL_SECONDS = 60
 IMAGES_PER_TICK = 1024
-"""New images that a tick reads and hashes at most, so that it ends well before Dagster's limit of a minute."""
+"""New images that a tick reads at most, or one shard if it holds more: Dagster ends a tick after a minute."""
+
+NIGHT_HOUR = 2
+"""UTC."""
+
+LOOK_SECONDS = 20
+"""How long a tick of the nightly backfill looks at shards; the next one goes on. Dagster ends a tick after a minute."""
+
+RUNS_PER_TICK = 100
+"""Runs that such a tick asks for at most: Dagster's daemon makes them one by one, some in a second."""
+
+MAX_WAITING_RUNS = 1_000
+"""Unfinished runs of shards beyond which it asks for no more: the queue is read whole every few seconds."""
 
 CATALOG_INTERVAL_SECONDS = 30
 CATALOG_MAX_AGE_SECONDS = 600
@@ -108,15 +124,17 @@ SHARD_JOBS = [shard_masks.name, shard_embeddings.name, "__ASSET_JOB"]
 def new_images(context: dg.SensorEvaluationContext, data: DatasetResource) -> dg.SensorResult | dg.SkipReason:
     """Looks for images that the ledger does not know."""
     dataset = data.open()
+    images = dataset.settings.images
     if dataset.config.source is None:
         return dg.SkipReason(f"No source is set in {dataset.home}; set SA_PIPELINE_SOURCE or run `sa-pipeline run`.")
     try:
         append_new_images(
             dataset.storage,
             dataset.config.source,
-            dataset.settings.images,
+            images,
             index=dataset.ledger_index,
-            limit=IMAGES_PER_TICK,
+            # Whole shards: what is beyond them is entered by the next tick.
+            limit=max(1, IMAGES_PER_TICK // images.images_per_shard) * images.images_per_shard,
         )
     except LedgerBusyError as error:
         return dg.SkipReason(str(error))
@@ -130,29 +148,69 @@ def new_images(context: dg.SensorEvaluationContext, data: DatasetResource) -> dg
     )
 
 
-@dg.schedule(
+class BackfillPosition(BaseModel):
+    """Where the nightly backfill stands, kept in the sensor's cursor from one tick to the next."""
+
+    model_config = ConfigDict(frozen=True)
+
+    begun: datetime
+    """When the first shard was looked at; UTC."""
+    looked_at: str = ""
+    """The last shard that was looked at."""
+    done: bool = False
+
+    @property
+    def night(self) -> date:
+        """The night that it belongs to: until `NIGHT_HOUR` the one before."""
+        return (self.begun - timedelta(hours=NIGHT_HOUR)).date()
+
+
+@dg.sensor(
     job=shard_masks,
-    cron_schedule="0 2 * * *",
+    minimum_interval_seconds=SENSOR_INTERVAL_SECONDS,
     description="Every night, runs the shards of which a file is missing or stale.",
 )
-def nightly_backfill(
-    context: dg.ScheduleEvaluationContext, data: DatasetResource
-) -> list[dg.RunRequest] | dg.SkipReason:
-    """Compares the ledger's shards with the files that are there."""
-    dataset, checkpoint = data.open(), data.checkpoint()
-    running = shards_in_progress(context.instance)
-    wanted = [
-        shard
-        for shard in list_shards(dataset.storage)
-        if shard not in running
-        and any(state is not Freshness.FRESH for state in shard_freshness(dataset, shard, checkpoint).values())
-    ]
-    if not wanted:
-        return dg.SkipReason("Every shard is fresh or in progress.")
-    context.instance.add_dynamic_partitions(str(IMAGE_SHARDS.name), wanted)
+def nightly_backfill(context: dg.SensorEvaluationContext, data: DatasetResource) -> dg.SensorResult | dg.SkipReason:
+    """Compares the ledger's shards with the files that are there, a part of them in each tick.
+
+    No schedule, whose tick would have to look at all of them within a minute and could not go on with the next one.
+    """
+    fresh_start = BackfillPosition(begun=datetime.now(UTC))
+    position = BackfillPosition.model_validate_json(context.cursor) if context.cursor else fresh_start
+    if position.done:
+        if position.night == fresh_start.night:
+            return dg.SkipReason(f"Every shard was looked at; the next time is after {NIGHT_HOUR}:00 UTC.")
+        position = fresh_start
+    waiting = count_unfinished(context.instance, SHARD_JOBS)
+    if waiting >= MAX_WAITING_RUNS:
+        return dg.SkipReason(f"{waiting} runs of shards wait or go on; more are asked for when there are fewer.")
+    dataset = data.open()
+    wanted, position = _look(dataset, data.checkpoint(), shards_in_progress(context.instance), position)
     # Dagster wants keys where a tick asks for several runs; the moment keeps a later night from being refused.
-    moment = time.time_ns()
-    return [dg.RunRequest(run_key=f"{shard}-{moment}", partition_key=shard) for shard in wanted]
+    requests = [dg.RunRequest(run_key=f"{shard} {position.begun.isoformat()}", partition_key=shard) for shard in wanted]
+    return dg.SensorResult(
+        run_requests=requests,
+        skip_reason=None if requests else f"No shard up to {position.looked_at} needs a run.",
+        dynamic_partitions_requests=[IMAGE_SHARDS.build_add_request(wanted)] if wanted else [],
+        cursor=position.model_dump_json(),
+    )
+
+
+def _look(
+    dataset: Dataset, checkpoint: CheckpointRef, running: Collection[str], position: BackfillPosition
+) -> tuple[list[str], BackfillPosition]:
+    """Shards that need a run, from the position on, and the position after those that were looked at."""
+    end = time.monotonic() + LOOK_SECONDS
+    ahead = [shard for shard in list_shards(dataset.storage) if shard > position.looked_at]
+    wanted: list[str] = []
+    for shard in ahead:
+        states = shard_freshness(dataset, shard, checkpoint).values()
+        if shard not in running and any(state is not Freshness.FRESH for state in states):
+            wanted.append(shard)
+        position = position.model_copy(update={"looked_at": shard, "done": shard == ahead[-1]})
+        if len(wanted) == RUNS_PER_TICK or time.monotonic() > end:
+            break
+    return wanted, position if ahead else position.model_copy(update={"done": True})
 
 
 @dg.sensor(

@@ -78,8 +78,7 @@ defs = dg.Definitions(
         round_detector,
         refresh_catalog,
     ],
-    sensors=[new_images, catalog_after_shards, round_done],
-    schedules=[nightly_backfill],
+    sensors=[new_images, nightly_backfill, catalog_after_shards, round_done],
     resources={"data": DatasetResource()},
     # One process per run, also for backfills from the UI, so that a shard's run loads the checkpoint once.
     executor=dg.in_process_executor,

@@ -1,7 +1,8 @@
 """What a file is made from: the header that it must have to be fresh, and which files are missing or stale."""
 
 import enum
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 
 from sa_pipeline.artifacts import (
     SCHEMA_VERSIONS,
@@ -9,7 +10,6 @@ from sa_pipeline.artifacts import (
     AssetName,
     CheckpointRef,
     input_digest,
-    is_fresh,
     read_header,
 )
 from sa_pipeline.dataset import Dataset
@@ -92,12 +92,54 @@ def expected_header(
     Raises:
         ArtifactError: An input does not exist yet or is damaged.
     """
+    return _expected_header(dataset, asset, shard, checkpoint, _reader(dataset, shard))
+
+
+def shard_freshness(dataset: Dataset, shard: str, checkpoint: CheckpointRef) -> dict[AssetName, Freshness]:
+    """State of a shard's six files; a file whose input is missing or stale is itself stale.
+
+    Each header is read once.
+    """
+    read = _reader(dataset, shard)
+    states: dict[AssetName, Freshness] = {}
+    for asset in AssetName:
+        states[asset] = _freshness(dataset, asset, shard, checkpoint, states, read)
+    return states
+
+
+def embeddings_fresh(dataset: Dataset, shard: str, checkpoint: CheckpointRef) -> bool:
+    """Whether what annotating a shard needs is there: its images, and their embeddings by these weights."""
+    states = shard_freshness(dataset, shard, checkpoint)
+    return all(states[asset] is Freshness.FRESH for asset in (AssetName.RAW_IMAGES, AssetName.IMAGE_EMBEDDINGS))
+
+
+_Reader = Callable[[AssetName], ArtifactHeader | None]
+
+
+def _reader(dataset: Dataset, shard: str) -> _Reader:
+    """Reads the headers of a shard's files, each once."""
+
+    @functools.cache
+    def read(asset: AssetName) -> ArtifactHeader | None:
+        return read_header(dataset.storage, asset, shard)
+
+    return read
+
+
+def _expected_header(
+    dataset: Dataset, asset: AssetName, shard: str, checkpoint: CheckpointRef | None, read: _Reader
+) -> ArtifactHeader:
+    used = None
     if asset is AssetName.RAW_IMAGES:
         inputs = {"ledger": dataset.storage.digest(ledger_name(shard))}
-        used = None
     else:
-        inputs = {name.value: input_digest(dataset.storage, name, shard) for name in INPUTS[asset]}
-        used = checkpoint if asset in MODEL_ASSETS else _checkpoint_of_candidates(dataset, shard)
+        inputs = {}
+        for name in INPUTS[asset]:
+            header = read(name)
+            # Without a header, it says what is missing.
+            inputs[name.value] = header.content_digest if header else input_digest(dataset.storage, name, shard)
+        candidates = read(AssetName.CANDIDATE_MASKS) if asset not in MODEL_ASSETS else None
+        used = candidates.checkpoint if candidates else checkpoint if asset in MODEL_ASSETS else None
         if used is None:
             raise ArtifactError(f"{asset} of shard {shard} needs a checkpoint; say which one made it.")
     return ArtifactHeader(
@@ -110,38 +152,21 @@ def expected_header(
     )
 
 
-def shard_freshness(dataset: Dataset, shard: str, checkpoint: CheckpointRef) -> dict[AssetName, Freshness]:
-    """State of a shard's six files; a file whose input is missing or stale is itself stale."""
-    states: dict[AssetName, Freshness] = {}
-    for asset in AssetName:
-        states[asset] = _freshness(dataset, asset, shard, checkpoint, states)
-    return states
-
-
-def embeddings_fresh(dataset: Dataset, shard: str, checkpoint: CheckpointRef) -> bool:
-    """Whether what annotating a shard needs is there: its images, and their embeddings by these weights."""
-    states = shard_freshness(dataset, shard, checkpoint)
-    return all(states[asset] is Freshness.FRESH for asset in (AssetName.RAW_IMAGES, AssetName.IMAGE_EMBEDDINGS))
-
-
 def _freshness(
     dataset: Dataset,
     asset: AssetName,
     shard: str,
     checkpoint: CheckpointRef,
     states: Mapping[AssetName, Freshness],
+    read: _Reader,
 ) -> Freshness:
     try:
-        if read_header(dataset.storage, asset, shard) is None:
-            return Freshness.MISSING
+        header = read(asset)
     except ArtifactError:
         return Freshness.STALE
+    if header is None:
+        return Freshness.MISSING
     if any(states[name] is not Freshness.FRESH for name in INPUTS[asset]):
         return Freshness.STALE
-    expected = expected_header(dataset, asset, shard, checkpoint)
-    return Freshness.FRESH if is_fresh(dataset.storage, expected) else Freshness.STALE
-
-
-def _checkpoint_of_candidates(dataset: Dataset, shard: str) -> CheckpointRef | None:
-    header = read_header(dataset.storage, AssetName.CANDIDATE_MASKS, shard)
-    return header.checkpoint if header else None
+    expected = _expected_header(dataset, asset, shard, checkpoint, read)
+    return Freshness.FRESH if header.provenance == expected.provenance else Freshness.STALE

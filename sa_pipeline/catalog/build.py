@@ -83,7 +83,9 @@ def build_catalog(dataset: Dataset, runs: pa.Table | None = None, progress: Prog
         path.unlink(missing_ok=True)
         with duckdb.connect(str(path)) as connection:
             _create(connection)
+            connection.begin()  # one transaction, where each file's own would be flushed to disk
             _load(connection, dataset, progress or SilentProgress())
+            connection.commit()
             load_checkpoints(connection, dataset)
             _load_rounds(connection, dataset.storage)
             if runs is not None and runs.num_rows:
