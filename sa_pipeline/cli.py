@@ -1,6 +1,7 @@
 """The `sa-pipeline` command: every task of the data engineer and the researcher from the shell."""
 
 import json
+import logging
 import os
 import shlex
 import sys
@@ -15,11 +16,13 @@ from rich.text import Text
 
 from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset, save_config
 from sa_pipeline.errors import SaPipelineError
+from sa_pipeline.logs import LOG_FORMAT_VARIABLE, LogFormat, configure_logging, logs_json
 from sa_pipeline.progress import TerminalProgress
 from sa_pipeline.settings import preset
 from sa_pipeline.shell_annotate import annotate
 from sa_pipeline.shell_annotations import annotations_app
 from sa_pipeline.shell_annotators import annotators_app
+from sa_pipeline.shell_operate import metrics
 from sa_pipeline.shell_options import INTERRUPTED, CheckpointOption, HomeOption, Preset, PresetOption
 from sa_pipeline.shell_rounds import rounds_app
 from sa_pipeline.shell_source import dataset_of_options
@@ -27,7 +30,6 @@ from sa_pipeline.shell_tables import rows_table
 from sa_pipeline.shell_verify import verify
 
 app = typer.Typer(
-    help="The open data engine for segmentation masks: images in by the shard, SA-1B masks out.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -39,11 +41,27 @@ app.add_typer(annotations_app, name="annotations")
 app.add_typer(rounds_app, name="rounds")
 app.command()(annotate)
 app.command()(verify)
+app.command()(metrics)
 console = Console()
+
+_LOG = logging.getLogger("sa_pipeline.cli")  # also where this file is the program
 
 CODE_SERVER_PATIENCE = "300"
 """Seconds that Dagster waits for its code server. Models take all cores, and on a busy machine Dagster's own minute was
 seen to pass before a run had started, which then counts as failed."""
+
+
+@app.callback()
+def prepare(
+    wanted: Annotated[
+        LogFormat | None,
+        typer.Option("--log-format", help=f"Of what goes to stderr; default: ${LOG_FORMAT_VARIABLE}, else text."),
+    ] = None,
+) -> None:
+    """The open data engine for segmentation masks: images in by the shard, SA-1B masks out."""
+    if wanted is not None:
+        os.environ[LOG_FORMAT_VARIABLE] = wanted.value
+    configure_logging()
 
 
 @app.command()
@@ -104,6 +122,8 @@ def ui(
     own = {"DAGSTER_HOME": str(dataset.dagster_home), "SA_PIPELINE_HOME": str(dataset.home)}
     environment = {"DAGSTER_GRPC_TIMEOUT_SECONDS": CODE_SERVER_PATIENCE} | os.environ | own
     command = [sys.executable, "-m", "dagster", "dev", "-m", "sa_pipeline.definitions", "-h", host, "-p", str(port)]
+    if logs_json():
+        command += ["--log-format", "json"]
     os.execve(sys.executable, command, environment)  # noqa: S606  # a command of our own
 
 
@@ -334,7 +354,10 @@ def main() -> None:
     try:
         app()
     except SaPipelineError as error:
-        Console(stderr=True).print(f"[red]Error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        if logs_json():
+            _LOG.error("%s", error)
+        else:
+            Console(stderr=True).print(f"[red]Error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
         sys.exit(1)
 
 

@@ -38,8 +38,12 @@ from sa_pipeline.automation import (
 )
 from sa_pipeline.checks.round_checks import ROUND_CHECKS
 from sa_pipeline.checks.shard_checks import SHARD_CHECKS
+from sa_pipeline.logs import configure_logging
 from sa_pipeline.resources import DatasetResource
 from sa_pipeline.round_automation import close_round_job, round_done
+
+# Dagster loads this file in each of its processes that run our code, before it makes the loggers of a run.
+configure_logging()
 
 FLOW = (
     raw_images,

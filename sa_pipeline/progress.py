@@ -1,16 +1,21 @@
 """Progress of long work: a bar in a terminal, log lines elsewhere, nothing where nobody looks."""
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from sa_pipeline.logs import logs_json
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as RichProgress
 
 T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
 
 LOG_INTERVAL_SECONDS = 10.0
 
@@ -62,7 +67,7 @@ class LogProgress:
 class TerminalProgress:
     """Draws bars with rich, one below the other while one piece of work lies within another.
 
-    It falls back to plain lines when the output is not a terminal.
+    It falls back to plain lines when the output is not a terminal, and to the log where that is JSON.
     """
 
     def __init__(self) -> None:
@@ -74,7 +79,9 @@ class TerminalProgress:
         from rich.console import Console
 
         console = Console(stderr=True)
-        if not console.is_terminal:
+        if logs_json():
+            yield from LogProgress(_LOG.info).track(items, description=description, total=total)
+        elif not console.is_terminal:
             log = LogProgress(lambda line: console.print(line, highlight=False, soft_wrap=True))
             yield from log.track(items, description=description, total=total)
         elif self._bars is not None:

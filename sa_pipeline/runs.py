@@ -21,6 +21,7 @@ from sa_pipeline.dataset import SHARED_DATABASE_VARIABLE, Dataset
 from sa_pipeline.definitions import defs
 from sa_pipeline.errors import SettingsError, StorageError
 from sa_pipeline.images.ledger import list_shards
+from sa_pipeline.logs import logs_json
 from sa_pipeline.processes import is_running
 from sa_pipeline.progress import Progress
 from sa_pipeline.promotion import promote, ref_in_use, return_to_start
@@ -293,8 +294,11 @@ def _run(
         instance=instance,
         partition_key=partition_key,
         resources={"data": DatasetResource(home=str(dataset.home))},
-        # A failure is told in one sentence by the caller; its stack stands in the run's log.
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, **(config or {})},
+        # A failure is told in one sentence by the caller; its stack stands in the run's log, and in lines of JSON.
+        run_config={
+            "loggers": {"console": {"config": {"log_level": "ERROR" if logs_json() else "CRITICAL"}}},
+            **(config or {}),
+        },
         raise_on_error=False,
     )
     if result.success:

@@ -1,5 +1,6 @@
 """`sa-pipeline annotate`: from a folder of photographs to people who annotate them, in one command."""
 
+import logging
 import shlex
 import socket
 from dataclasses import dataclass, field
@@ -14,10 +15,19 @@ from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset, save_confi
 from sa_pipeline.demo import copy_demo_images
 from sa_pipeline.errors import StudioError
 from sa_pipeline.images.ledger import append_new_images, list_shards
+from sa_pipeline.logs import logs_json
+from sa_pipeline.metrics_server import METRICS_HOST
 from sa_pipeline.progress import Progress, TerminalProgress, watched_by
 from sa_pipeline.promotion import ref_in_use
 from sa_pipeline.settings import preset
-from sa_pipeline.shell_options import INTERRUPTED, CheckpointOption, HomeOption, PresetOption
+from sa_pipeline.shell_options import (
+    INTERRUPTED,
+    CheckpointOption,
+    HomeOption,
+    MetricsHostOption,
+    MetricsPortOption,
+    PresetOption,
+)
 from sa_pipeline.shell_source import dataset_of_options, require_images
 from sa_pipeline.studio.database import open_studio
 from sa_pipeline.studio.models import Stage
@@ -30,6 +40,7 @@ if TYPE_CHECKING:
     from sa_pipeline.assets.annotation_tasks import AnnotationTasksConfig
 
 console = Console()
+_LOG = logging.getLogger(__name__)
 
 _ANYWHERE = ("0.0.0.0", "::")  # noqa: S104  # compared with, not listened on
 
@@ -68,6 +79,8 @@ def annotate(
     preset_name: PresetOption = None,
     certificate: Annotated[Path | None, typer.Option(help="PEM file, to serve HTTPS.")] = None,
     key: Annotated[Path | None, typer.Option(help="PEM file of the certificate's key.")] = None,
+    metrics_port: MetricsPortOption = None,
+    metrics_host: MetricsHostOption = METRICS_HOST,
 ) -> None:
     """Opens the annotation studio on a dataset, after making what it needs: images, embeddings, tasks.
 
@@ -92,7 +105,15 @@ def annotate(
             )
             raise typer.Exit(1)
         _greet(dataset, prepared.round, f"{'https' if certificate else 'http'}://{_reachable(host)}:{port}")
-        serve(dataset, host, port, certificate=certificate, key=key)
+        serve(
+            dataset,
+            host,
+            port,
+            certificate=certificate,
+            key=key,
+            metrics_host=metrics_host,
+            metrics_port=metrics_port,
+        )
     except KeyboardInterrupt:
         console.print("\nStopped; all that was saved is kept, and the same command goes on.")
         raise typer.Exit(INTERRUPTED) from None
@@ -191,6 +212,9 @@ def _round(dataset: Dataset, name: str) -> Round | None:
 
 
 def _greet(dataset: Dataset, standing: Round, address: str) -> None:
+    if logs_json():  # what collects logs must not get a token
+        _LOG.info("The studio is served at %s.", address)
+        return
     studio = open_studio(dataset)
     try:
         name, token = ensure_local_lead(studio)

@@ -23,3 +23,8 @@ CheckpointOption = Annotated[
 PresetOption = Annotated[
     Preset | None, typer.Option("--preset", help="Settings; default: the folder's own, else sa1b.")
 ]
+MetricsPortOption = Annotated[
+    int | None,
+    typer.Option(min=0, max=65535, help="Port for Prometheus; default: no metrics. Whoever reaches it may read them."),
+]
+MetricsHostOption = Annotated[str, typer.Option(help="Address to serve metrics on.")]

@@ -9,6 +9,7 @@ import dagster as dg
 from sa_pipeline.artifacts import artifact_name
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.errors import SaPipelineError
+from sa_pipeline.logs import log_context
 from sa_pipeline.progress import LogProgress, Progress, with_watcher
 from sa_pipeline.stages.result import StageResult
 
@@ -46,7 +47,8 @@ def fail_at_once(compute: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(compute)
     def computed(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return compute(*args, **kwargs)
+            with log_context(**_place(args[0] if args else None)):
+                return compute(*args, **kwargs)
         except SaPipelineError as error:
             if error.transient:
                 raise
@@ -55,6 +57,16 @@ def fail_at_once(compute: Callable[P, R]) -> Callable[P, R]:
             raise dg.Failure(description=STOPPED, allow_retries=False) from interruption
 
     return computed
+
+
+def _place(context: object) -> dict[str, object]:
+    """Where in which run an asset is made, for the lines that it logs."""
+    if not isinstance(context, dg.AssetExecutionContext):
+        return {}
+    partition = context.partition_key if context.has_partition_key else None
+    kind = "shard" if partition is not None and partition.isdigit() else "round"
+    found = {"run_id": context.run_id, "job": context.job_name, "asset": context.op_execution_context.op.name}
+    return found | ({kind: partition} if partition is not None else {})
 
 
 def log_progress(context: dg.AssetExecutionContext) -> Progress:

@@ -14,11 +14,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sa_pipeline import studio as package
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.errors import SaPipelineError, StudioUnavailableError
+from sa_pipeline.metrics_server import Readiness
 from sa_pipeline.studio.database import Studio
 from sa_pipeline.studio.models import Problem
+from sa_pipeline.studio.observing import REQUEST_ID, Observer
 from sa_pipeline.studio.page import Page
+from sa_pipeline.studio.readiness import look
 from sa_pipeline.studio.refusals import RefusedError, invalid
-from sa_pipeline.studio.routes import browse, guidelines, labels, pictures, reviews, sessions, tasks, team
+from sa_pipeline.studio.routes import browse, guidelines, health, labels, pictures, reviews, sessions, tasks, team
 from sa_pipeline.studio.security import API, AnswerHeaders, BodyLimit, Gate, problem
 from sa_pipeline.studio.workplace import make_workplace
 
@@ -64,7 +67,12 @@ def create_api() -> FastAPI:
 def create_app(dataset: Dataset, studio: Studio) -> FastAPI:
     """Makes the server of a dataset's open studio; closing the studio is the caller's business."""
     app = create_api()
-    app.state.workplace = make_workplace(dataset, studio)
+    app.include_router(health.router, include_in_schema=False)
+    workplace = make_workplace(dataset, studio)
+    readiness = Readiness(lambda: look(workplace))
+    workplace.metrics.watch(workplace.studio, readiness)
+    app.state.workplace = workplace
+    app.state.readiness = readiness
     app.router.default = _elsewhere(Page())
     app.add_exception_handler(RequestValidationError, _wrong_field)
     app.add_exception_handler(HTTPException, _http_problem)
@@ -73,9 +81,10 @@ def create_app(dataset: Dataset, studio: Studio) -> FastAPI:
     app.add_exception_handler(DataError, _conflict)
     app.add_exception_handler(Exception, _unforeseen)
     # The last that is added sees a request first.
-    app.add_middleware(Gate, studio=studio)
+    app.add_middleware(Gate, studio=workplace.studio)
     app.add_middleware(BodyLimit, max_bytes=studio.settings.max_body_bytes)
     app.add_middleware(AnswerHeaders)
+    app.add_middleware(Observer, metrics=workplace.metrics)
     return app
 
 
@@ -113,8 +122,11 @@ def _http_problem(request: Request, error: Exception) -> Response:
 
 def _allowed_methods(path: str) -> str:
     """The methods of an address; of several routes to it, Starlette names those of the first."""
-    routes = [route for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute)]
-    first = next(route for route in routes if route.path_regex.match(path.removeprefix(API.rstrip("/"))))
+    routes = [route for router in (*_ROUTERS, health.router) for route in router.routes if isinstance(route, APIRoute)]
+    within = path.removeprefix(API.rstrip("/"))
+    first = next((route for route in routes if route.path_regex.match(within)), None)
+    if first is None:  # a file of the page
+        return "GET, HEAD"
     allowed = {method for route in routes if route.path == first.path for method in route.methods or ()}
     return ", ".join(sorted(allowed))
 
@@ -132,7 +144,8 @@ def _conflict(request: Request, error: Exception) -> Response:
     return problem(RefusedError(409, "conflict", "The request does not go with what the database holds; load again."))
 
 
-def _unforeseen(_request: Request, _error: Exception) -> Response:
-    # Uvicorn writes it to the log.
+def _unforeseen(request: Request, _error: Exception) -> Response:
+    # Uvicorn writes it to the log. The answer goes out past the observer, which would have named the request in it.
     sentence = "The server failed at this request; its log says why."
-    return JSONResponse(Problem(detail=sentence, code="broken").model_dump(mode="json"), 500)
+    headers = {REQUEST_ID: request.state.request_id}
+    return JSONResponse(Problem(detail=sentence, code="broken").model_dump(mode="json"), 500, headers)

@@ -21,6 +21,9 @@ from sa_pipeline.settings import StudioSettings
 from sa_pipeline.studio.migrating import migrate
 from sa_pipeline.studio.writers import GroupCommitWriter, PooledWriter, Writer, unavailable
 
+Timer = Callable[[str, float], None]
+"""Told of each transaction: `read` or `write`, and its seconds, waiting for others included."""
+
 DATABASE_VARIABLE = "SA_PIPELINE_STUDIO_DATABASE"
 
 SCHEMA = "studio"
@@ -38,6 +41,10 @@ _QUIET = {"hide_parameters": True}
 T = TypeVar("T")
 
 
+def _untimed(_kind: str, _seconds: float) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Studio:
     """The open database of a dataset's annotation studio.
@@ -46,6 +53,7 @@ class Studio:
         dataset: Whose pictures are annotated.
         settings: The dataset's.
         clock: Seconds since 1970 (UTC).
+        timer: For whoever wants to know how long transactions take.
     """
 
     dataset: Dataset
@@ -53,6 +61,7 @@ class Studio:
     clock: Callable[[], float]
     _readers: sa.Engine = field(repr=False)
     _writer: Writer = field(repr=False)
+    timer: Timer = field(default=_untimed, repr=False)
 
     @property
     def kind(self) -> str:
@@ -74,7 +83,11 @@ class Studio:
         Raises:
             StudioUnavailableError: The database does not answer or cannot be written; nothing was changed.
         """
-        return self._writer.write(function)
+        start = time.perf_counter()
+        try:
+            return self._writer.write(function)
+        finally:
+            self.timer("write", time.perf_counter() - start)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -83,8 +96,12 @@ class Studio:
         Raises:
             StudioUnavailableError: The database does not answer.
         """
-        with unavailable(self._readers), self._readers.connect() as connection:
-            yield connection
+        start = time.perf_counter()
+        try:
+            with unavailable(self._readers), self._readers.connect() as connection:
+                yield connection
+        finally:
+            self.timer("read", time.perf_counter() - start)
 
     def close(self) -> None:
         """Finishes the writes that wait and closes all connections."""

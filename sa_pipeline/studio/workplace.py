@@ -1,5 +1,6 @@
 """What the server's routes work with, and who asks."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from sa_pipeline.studio.database import Studio
 from sa_pipeline.studio.decoder import model_info, read_decoder
 from sa_pipeline.studio.decoding import ServerDecoder, ServerDecoders
 from sa_pipeline.studio.labels import Labels
+from sa_pipeline.studio.metrics import StudioMetrics
 from sa_pipeline.studio.models import Role
 from sa_pipeline.studio.people import Person
 from sa_pipeline.studio.pictures import Pictures
@@ -27,15 +29,18 @@ class Workplace:
     pictures: Pictures
     labels: Labels
     decoders: ServerDecoders
+    metrics: StudioMetrics
 
 
 def make_workplace(dataset: Dataset, studio: Studio) -> Workplace:
-    """The workplace of an open studio."""
+    """The workplace of an open studio, whose transactions are counted in its metrics."""
+    metrics = StudioMetrics()
+    studio = dataclasses.replace(studio, timer=metrics.transaction)
 
     def decoder(digest: str) -> ServerDecoder:
         return ServerDecoder(read_decoder(dataset, digest), model_info(dataset, digest))
 
-    return Workplace(dataset, studio, Pictures(dataset), Labels(studio), ServerDecoders(decoder))
+    return Workplace(dataset, studio, Pictures(dataset), Labels(studio), ServerDecoders(decoder), metrics)
 
 
 # For the API's description: who asks was found out before, by the gate.

@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 import sqlalchemy as sa
 import uvicorn
+from fastapi import FastAPI
 
 from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset
 from sa_pipeline.masks.rle import mask_to_counts
@@ -43,6 +44,7 @@ class Desk:
     """The server and what a test needs around it."""
 
     studio: Studio
+    app: FastAPI
     url: str
     clock: Clock
     clients: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -75,8 +77,9 @@ def open_desk(dataset: Dataset, database_url: str | None = None, **settings) -> 
     clock = Clock()
     studio = open_studio(open_dataset(dataset.home, config), clock)
     try:
-        with serving(studio) as url:
-            desk = Desk(studio, url, clock)
+        app = create_app(studio.dataset, studio)
+        with serving(app) as url:
+            desk = Desk(studio, app, url, clock)
             desk.add_round()
             with desk.clients:
                 yield desk
@@ -85,11 +88,9 @@ def open_desk(dataset: Dataset, database_url: str | None = None, **settings) -> 
 
 
 @contextlib.contextmanager
-def serving(studio: Studio) -> Iterator[str]:
+def serving(app: FastAPI) -> Iterator[str]:
     """Runs the server in a thread; yields its address."""
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(studio.dataset, studio), port=0, log_level="warning", lifespan="off")
-    )
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -18,6 +18,7 @@ from sa_pipeline.sam.registry import LoadedModel
 from sa_pipeline.settings import PipelineSettings
 from sa_pipeline.stages.image_embeddings import make_image_embeddings
 from sa_pipeline.stages.raw_images import make_raw_images
+from sa_pipeline.studio.app import create_app
 from sa_pipeline.studio.database import Studio, open_studio
 from sa_pipeline.studio.filling import fill_queue
 from sa_pipeline.studio.models import Role, Stage, Tool
@@ -86,7 +87,7 @@ def simulate(studio: Studio, source: Path) -> str:
     people = {"Ada": Role.ANNOTATOR, "Bea": Role.ANNOTATOR, "Grace": Role.REVIEWER}
     tokens = source / "tokens"
     tokens.write_text("\n".join(token_of(studio, name, role) for name, role in people.items()))
-    with serving(studio) as url:
+    with serving(create_app(studio.dataset, studio)) as url:
         arguments = ["--url", url, "--tokens", tokens, "--source", source / "images", "--references", source / "masks"]
         done = subprocess.run([sys.executable, PROGRAM, *arguments], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

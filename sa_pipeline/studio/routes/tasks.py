@@ -79,7 +79,9 @@ def keep_task(here: Here, person: AnyPerson, task_id: Number, body: Heartbeat) -
 @router.post("/{task_id}/events")
 def save_events(here: Here, person: AnyPerson, task_id: Number, body: Save) -> Saved:
     """Keeps changes, each once; a repetition gets the same answer."""
-    return save(here.studio, person, task_id, body)
+    saved = save(here.studio, person, task_id, body)
+    here.metrics.saved(body.events, saved)
+    return saved
 
 
 @router.get("/{task_id}/events")
