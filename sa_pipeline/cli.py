@@ -22,7 +22,7 @@ from sa_pipeline.settings import preset
 from sa_pipeline.shell_annotate import annotate
 from sa_pipeline.shell_annotations import annotations_app
 from sa_pipeline.shell_annotators import annotators_app
-from sa_pipeline.shell_operate import metrics
+from sa_pipeline.shell_operate import backup, metrics, restore
 from sa_pipeline.shell_options import INTERRUPTED, CheckpointOption, HomeOption, Preset, PresetOption
 from sa_pipeline.shell_rounds import rounds_app
 from sa_pipeline.shell_source import dataset_of_options
@@ -42,6 +42,8 @@ app.add_typer(rounds_app, name="rounds")
 app.command()(annotate)
 app.command()(verify)
 app.command()(metrics)
+app.command()(backup)
+app.command()(restore)
 console = Console()
 
 _LOG = logging.getLogger("sa_pipeline.cli")  # also where this file is the program

@@ -129,7 +129,7 @@ def _shards(seen: Seen) -> Iterator[Metric]:
 
 
 def _runs(seen: Seen) -> Iterator[Metric]:
-    runs = GaugeMetricFamily("sa_pipeline_runs", "Runs that Dagster knows.", labels=["job", "status"])
+    runs = GaugeMetricFamily("sa_pipeline_runs", "Runs that Dagster knows.", labels=["dagster_job", "status"])
     for (job, status), count in sorted(seen.runs.items()):
         runs.add_metric([job, status], count)
     yield runs

@@ -134,8 +134,23 @@ def open_studio(dataset: Dataset, clock: Callable[[], float] = time.time) -> Stu
         url = _parse_url(shared, dataset).update_query_dict({"options": f"-csearch_path={SCHEMA}"})
         return _open_postgresql(dataset, url, clock, SCHEMA)
     url = _parse_url(own, dataset)
+    url = _url(dataset)
     open_database = _open_sqlite if url.get_backend_name() == "sqlite" else _open_postgresql
     return open_database(dataset, url, clock)
+
+
+def sqlite_path(dataset: Dataset) -> Path | None:
+    """File of a dataset's studio database, whether it exists or not; None where it is in PostgreSQL.
+
+    Raises:
+        SettingsError: The URL is not one of SQLite or PostgreSQL.
+    """
+    url = _url(dataset)
+    return Path(str(url.database)).absolute() if url.get_backend_name() == "sqlite" else None
+
+
+def _url(dataset: Dataset) -> sa.URL:
+    return _parse_url(os.environ.get(DATABASE_VARIABLE) or dataset.settings.studio.database_url, dataset)
 
 
 def _parse_url(text: str | None, dataset: Dataset) -> sa.URL:
