@@ -79,7 +79,7 @@ def test_work_is_backed_up_while_it_goes_on_and_goes_on_after_the_disk_was_lost(
     work(studio, token, 3)
     before, numbers = content(studio), images(dataset)
 
-    for heading in headings:  # the studio is open
+    for heading in reversed(headings):  # the studio is open
         run_guide(f"Back up{heading}", tmp_path)
     work(studio, token)
     studio.close()
