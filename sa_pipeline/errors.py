@@ -79,6 +79,8 @@ class CatalogError(SaPipelineError):
 
 class VerificationError(SaPipelineError):
     """A dataset could not be verified to the end."""
+
+
 class BackupError(SaPipelineError):
     """A backup cannot be made, is damaged, or would replace what is there."""
 
