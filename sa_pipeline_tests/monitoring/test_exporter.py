@@ -46,7 +46,7 @@ def states(seen: Scrape) -> dict[str, int]:
 
 
 def wait_for(url: str, expected: dict[str, int]) -> Scrape:
-    wait_until(lambda: states(scrape(url)) == expected, f"shards to be {expected}")
+    wait_until(lambda: states(scrape(url)) == expected, f"shards to be {expected}", 300)
     return scrape(url)
 
 

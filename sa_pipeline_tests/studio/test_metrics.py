@@ -189,7 +189,7 @@ def served_with_json(dataset: Dataset) -> Iterator[tuple[str, str, "subprocess.P
         return False
 
     try:
-        wait_until(answers, "the server's start")
+        wait_until(answers, "the server's start", 600)
         yield url, metrics_url, process
     finally:
         process.terminate()
