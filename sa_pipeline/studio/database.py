@@ -128,13 +128,11 @@ def open_studio(dataset: Dataset, clock: Callable[[], float] = time.time) -> Stu
         StudioError: The database was made by a newer version of this program.
         StudioUnavailableError: The database does not answer or cannot be written.
     """
-    own = os.environ.get(DATABASE_VARIABLE) or dataset.settings.studio.database_url
-    shared = os.environ.get(SHARED_DATABASE_VARIABLE)
+    own, shared = _named(dataset)
     if shared and not own:
         url = _parse_url(shared, dataset).update_query_dict({"options": f"-csearch_path={SCHEMA}"})
         return _open_postgresql(dataset, url, clock, SCHEMA)
     url = _parse_url(own, dataset)
-    url = _url(dataset)
     open_database = _open_sqlite if url.get_backend_name() == "sqlite" else _open_postgresql
     return open_database(dataset, url, clock)
 
@@ -145,12 +143,17 @@ def sqlite_path(dataset: Dataset) -> Path | None:
     Raises:
         SettingsError: The URL is not one of SQLite or PostgreSQL.
     """
-    url = _url(dataset)
+    own, shared = _named(dataset)
+    if shared and not own:
+        return None
+    url = _parse_url(own, dataset)
     return Path(str(url.database)).absolute() if url.get_backend_name() == "sqlite" else None
 
 
-def _url(dataset: Dataset) -> sa.URL:
-    return _parse_url(os.environ.get(DATABASE_VARIABLE) or dataset.settings.studio.database_url, dataset)
+def _named(dataset: Dataset) -> tuple[str | None, str | None]:
+    """The URL of the studio's own database, and of the one that it shares with Dagster; the first goes before."""
+    own = os.environ.get(DATABASE_VARIABLE) or dataset.settings.studio.database_url
+    return own, os.environ.get(SHARED_DATABASE_VARIABLE)
 
 
 def _parse_url(text: str | None, dataset: Dataset) -> sa.URL:
