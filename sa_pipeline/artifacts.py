@@ -3,11 +3,12 @@
 import contextlib
 import enum
 import hashlib
+import io
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -148,20 +149,47 @@ def read_header(storage: Storage, asset: FileAssetName, partition: str) -> Artif
         with storage.reading(name) as file:
             match asset:
                 case AssetName.IMAGE_EMBEDDINGS:
-                    length = int.from_bytes(file.read(8), "little")
-                    text = json.loads(file.read(length))["__metadata__"][HEADER_KEY]
-                case AssetName.SA1B_EXPORT | RoundAssetName.OBJECT_DETECTOR | RoundAssetName.SAM_CHECKPOINT:
+                    text = _header_of_tensors(file)
+                case AssetName.SA1B_EXPORT:
+                    text = _header_of_export(storage, partition, file)
+                case RoundAssetName.OBJECT_DETECTOR | RoundAssetName.SAM_CHECKPOINT:
                     text = json.dumps(json.loads(file.read())["header"])
                 case _:
                     text = pq.read_metadata(file).metadata[HEADER_KEY.encode()]
     except MissingFileError:
         return None
-    except (KeyError, TypeError, ValueError, MemoryError, OverflowError, pa.ArrowException) as error:
+    except (LookupError, AttributeError, TypeError, ValueError, MemoryError, OverflowError, pa.ArrowException) as error:
         raise ArtifactError(
             f"{storage.url_of(name)} is damaged or not a file of this pipeline ({error}); "
             f"delete it and materialize {asset} for {partition} again."
         ) from error
     return parse_header(text, name=storage.url_of(name))
+
+
+def _header_of_tensors(file: IO[bytes]) -> str:
+    """The header of a safetensors file, which stands before the tensors: one that breaks off has it, too."""
+    length = int.from_bytes(file.read(8), "little")
+    entries = json.loads(file.read(length))
+    text: str = entries.pop("__metadata__")[HEADER_KEY]
+    expected = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+    _require_size(file.seek(0, io.SEEK_END), expected)
+    return text
+
+
+def _header_of_export(storage: Storage, shard: str, file: IO[bytes]) -> str:
+    """The header of an index, whose tar lies beside it."""
+    index = json.loads(file.read())
+    try:
+        size = storage.size(export_tar_name(shard))
+    except MissingFileError:
+        raise ValueError("its tar is missing") from None
+    _require_size(size, index["tar_size"])
+    return json.dumps(index["header"])
+
+
+def _require_size(found: int, expected: int) -> None:
+    if found != expected:
+        raise ValueError(f"{found} bytes are there, expected {expected}")
 
 
 def is_fresh(storage: Storage, expected: ArtifactHeader) -> bool:

@@ -13,6 +13,7 @@ from s3fs import S3FileSystem
 from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset
 from sa_pipeline.sam.registry import LoadedModel, load_model
 from sa_pipeline.settings import EmbeddingSettings, ImageSettings, MaskSettings, PipelineSettings
+from sa_pipeline_tests.disks import mounted_disk
 from sa_pipeline_tests.s3_server import S3Bucket, S3Server, running_s3
 
 SMALL_MASKS = MaskSettings(
@@ -57,6 +58,15 @@ def dataset(tmp_path: Path, photo_folder: Path) -> Dataset:
         images=ImageSettings(images_per_shard=3), embeddings=EmbeddingSettings(), masks=SMALL_MASKS
     )
     return open_dataset(tmp_path / "home", DatasetConfig(source=str(photo_folder), settings=settings))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own (`sa_pipeline_tests.disks`); skips where this process may not mount one."""
+    folder = tmp_path / "small_disk"
+    folder.mkdir()
+    with mounted_disk(folder):
+        yield folder
 
 
 @pytest.fixture(scope="session")

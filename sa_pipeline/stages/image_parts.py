@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sa_pipeline.artifacts import ArtifactHeader
+from sa_pipeline.errors import MissingFileError
 from sa_pipeline.storage import Storage
 
 _COUNTS_KEY = b"counts"
@@ -37,10 +38,11 @@ class ImageParts:
         self._folder = f"{header.asset}/parts/{header.partition}-{digest}"
 
     def get(self, image_id: int) -> ImagePart | None:
-        """The part of an image, if it was made."""
-        if not self._storage.exists(self._name(image_id)):
+        """The part of an image, if it was made and is whole; another run of the shard may remove it meanwhile."""
+        try:
+            table = pq.read_table(io.BytesIO(self._storage.read_bytes(self._name(image_id))))
+        except (MissingFileError, pa.ArrowInvalid):
             return None
-        table = pq.read_table(io.BytesIO(self._storage.read_bytes(self._name(image_id))))
         return ImagePart(table.cast(self._schema), Counter(json.loads(table.schema.metadata[_COUNTS_KEY])))
 
     def put(self, image_id: int, rows: pa.Table, counts: Mapping[str, int]) -> ImagePart:

@@ -8,6 +8,9 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
+
+import psutil
 
 
 def postgresql_programs() -> Path | None:
@@ -18,35 +21,61 @@ def postgresql_programs() -> Path | None:
     return next((folder for folder in folders if (folder / "initdb").exists() and (folder / "postgres").exists()), None)
 
 
-@contextlib.contextmanager
-def running_postgresql(programs: Path, *settings: str) -> Iterator[str]:
-    """Runs a server in a temporary folder, reached by a socket in it.
+class PostgreSQL:
+    """A server in a temporary folder, reached by a socket in it; `with` runs it.
 
-    Args:
-        programs: As `postgresql_programs` gives it.
-        settings: Such as `fsync=off`.
-
-    Yields:
-        The URL of its database `postgres`.
+    Attributes:
+        url: Of its database `postgres`.
     """
-    user = _harmless_user()
-    with tempfile.TemporaryDirectory(prefix="sa_pipeline-postgresql-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+
+    def __init__(self, programs: Path, *settings: str) -> None:
+        """Makes an empty server.
+
+        Args:
+            programs: As `postgresql_programs` gives it.
+            settings: Such as `fsync=off`.
+        """
+        self._scratch = tempfile.TemporaryDirectory(prefix="sa_pipeline-postgresql-", ignore_cleanup_errors=True)
+        folder = Path(self._scratch.name)
+        self._data = folder / "data"
+        user = _harmless_user()
         if user:
             shutil.chown(folder, user)
-        data = folder / "data"
-        calls = {"user": user, "check": True, "cwd": "/", "stdout": subprocess.DEVNULL}
-        subprocess.run(
-            [programs / "initdb", "-D", data, "-U", "studio", "-A", "trust", "--no-sync", "-E", "UTF8"], **calls
-        )
+        self._calls = {"user": user, "check": True, "cwd": "/", "stdout": subprocess.DEVNULL}
+        make = [programs / "initdb", "-D", self._data, "-U", "studio", "-A", "trust", "--no-sync", "-E", "UTF8"]
+        subprocess.run(make, **self._calls)
         options = ["listen_addresses=", f"unix_socket_directories={folder}", "max_connections=200", *settings]
-        arguments = " ".join(f"-c {option}" for option in options)
-        control = [programs / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
-        subprocess.run([*control, "-o", arguments, "start"], **calls)
-        try:
-            yield f"postgresql://studio@/postgres?host={folder}"
-        finally:
-            subprocess.run([*control, "-m", "immediate", "stop"], **calls)
+        self._options = " ".join(f"-c {option}" for option in options)
+        self._control = [programs / "pg_ctl", "-D", self._data, "-w", "-l", folder / "log"]
+        self.url = f"postgresql://studio@/postgres?host={folder}"
+
+    def start(self) -> None:
+        """Starts it, and waits until it answers."""
+        subprocess.run([*self._control, "-o", self._options, "start"], **self._calls)
+
+    def kill(self) -> None:
+        """SIGKILL to the server and to the processes that serve its connections."""
+        server = psutil.Process(int((self._data / "postmaster.pid").read_text().splitlines()[0]))
+        killed = [server, *server.children()]
+        for process in killed:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(killed)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        subprocess.run([*self._control, "-m", "immediate", "stop"], **self._calls)
+        self._scratch.cleanup()
+
+
+@contextlib.contextmanager
+def running_postgresql(programs: Path, *settings: str) -> Iterator[str]:
+    """Runs a server as `PostgreSQL` does; yields the URL of its database `postgres`."""
+    with PostgreSQL(programs, *settings) as server:
+        yield server.url
 
 
 def _harmless_user() -> str | None:

@@ -1,0 +1,1 @@
+"""What faults do, and what they leave: `docs/faults.md`."""
