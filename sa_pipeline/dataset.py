@@ -143,7 +143,9 @@ def _parse_config(content: bytes, *, name: str) -> DatasetConfig:
 def _with_environment(config: DatasetConfig, environment: Mapping[str, str]) -> DatasetConfig:
     values = config.model_dump()
     if name := environment.get("SA_PIPELINE_PRESET"):
-        kept = config.settings.model_dump(include={"checkpoint", "studio", "rounds", "audit", "detector"})
+        kept = config.settings.model_dump(
+            include={"checkpoint", "deidentification", "studio", "rounds", "audit", "detector"}
+        )
         values["settings"] = preset(name).model_dump() | kept
     if source := environment.get("SA_PIPELINE_SOURCE"):
         values["source"] = source

@@ -9,6 +9,7 @@ from sa_pipeline.assets.current_checkpoint import current_checkpoint
 from sa_pipeline.assets.current_detector import current_detector
 from sa_pipeline.assets.dataset_card import dataset_card
 from sa_pipeline.assets.deduplicated_masks import deduplicated_masks
+from sa_pipeline.assets.deidentified_images import deidentified_images
 from sa_pipeline.assets.filtered_masks import filtered_masks
 from sa_pipeline.assets.human_masks import human_masks
 from sa_pipeline.assets.image_embeddings import image_embeddings
@@ -47,6 +48,7 @@ configure_logging()
 
 FLOW = (
     raw_images,
+    deidentified_images,
     image_embeddings,
     candidate_masks,
     filtered_masks,

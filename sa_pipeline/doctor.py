@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sa_pipeline.artifacts import CheckpointRef
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.errors import SaPipelineError
+from sa_pipeline.privacy.loading import load_detectors
 from sa_pipeline.promotion import checkpoint_in_use
 from sa_pipeline.sam.registry import checkpoint_names, checkpoint_ref
 
@@ -41,6 +42,8 @@ def examine(dataset: Dataset) -> Iterator[Finding]:
     for name in checkpoint_names():
         if name != used:
             yield _checkpoint(name, needed=False)
+    if dataset.settings.deidentification.enabled:
+        yield _detectors(dataset)
     yield _writable(dataset)
     yield _free_space(dataset)
 
@@ -67,6 +70,16 @@ def _checkpoint(name: str, *, needed: bool) -> Finding:
     except SaPipelineError as error:
         return Finding(subject, False, str(error)) if needed else Finding(subject, None, str(error).split(";")[0])
     return Finding(subject, True, f"{ref.architecture}, sha256 {ref.digest[:16]}")
+
+
+def _detectors(dataset: Dataset) -> Finding:
+    subject = "de-identification"
+    try:
+        detectors = load_detectors(dataset.settings.deidentification)
+    except SaPipelineError as error:
+        return Finding(subject, False, str(error))
+    names = ", ".join(f"{detector.name}, digest {detector.digest[:16]}" for detector in detectors)
+    return Finding(subject, bool(detectors), names or "is on, and settings name no detector")
 
 
 def _writable(dataset: Dataset) -> Finding:

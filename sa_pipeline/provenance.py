@@ -14,18 +14,21 @@ from sa_pipeline.artifacts import (
 )
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.errors import ArtifactError
-from sa_pipeline.images.ledger import ledger_name
+from sa_pipeline.images.ledger import ledger_name, read_ledger_shard
+from sa_pipeline.privacy.extra_boxes import digest_of_boxes, read_extra_boxes
+from sa_pipeline.privacy.loading import load_detectors
 from sa_pipeline.settings import PipelineSettings
 
 INPUTS: Mapping[AssetName, tuple[AssetName, ...]] = {
     AssetName.RAW_IMAGES: (),
-    AssetName.IMAGE_EMBEDDINGS: (AssetName.RAW_IMAGES,),
-    AssetName.CANDIDATE_MASKS: (AssetName.RAW_IMAGES, AssetName.IMAGE_EMBEDDINGS),
+    AssetName.DEIDENTIFIED_IMAGES: (AssetName.RAW_IMAGES,),
+    AssetName.IMAGE_EMBEDDINGS: (AssetName.RAW_IMAGES, AssetName.DEIDENTIFIED_IMAGES),
+    AssetName.CANDIDATE_MASKS: (AssetName.RAW_IMAGES, AssetName.DEIDENTIFIED_IMAGES, AssetName.IMAGE_EMBEDDINGS),
     AssetName.FILTERED_MASKS: (AssetName.CANDIDATE_MASKS,),
     AssetName.DEDUPLICATED_MASKS: (AssetName.CANDIDATE_MASKS, AssetName.FILTERED_MASKS),
-    AssetName.SA1B_EXPORT: (AssetName.RAW_IMAGES, AssetName.DEDUPLICATED_MASKS),
+    AssetName.SA1B_EXPORT: (AssetName.RAW_IMAGES, AssetName.DEIDENTIFIED_IMAGES, AssetName.DEDUPLICATED_MASKS),
 }
-"""Which files each asset reads; `raw_images` reads the ledger and the source."""
+"""Which assets each one reads; `raw_images` reads the ledger and the source. Those of `shard_assets` are files."""
 
 MODEL_ASSETS = (AssetName.IMAGE_EMBEDDINGS, AssetName.CANDIDATE_MASKS)
 """Assets that run the model; those after them inherit the checkpoint of the candidates."""
@@ -39,12 +42,32 @@ class Freshness(enum.StrEnum):
     MISSING = "missing"
 
 
+def shard_assets(settings: PipelineSettings) -> tuple[AssetName, ...]:
+    """The assets of a shard that are files: all of them, or all but `deidentified_images` where it is switched off."""
+    left_out = set() if settings.deidentification.enabled else {AssetName.DEIDENTIFIED_IMAGES}
+    return tuple(asset for asset in AssetName if asset not in left_out)
+
+
+def input_assets(asset: AssetName, settings: PipelineSettings) -> tuple[AssetName, ...]:
+    """The assets whose files an asset reads."""
+    made = shard_assets(settings)
+    return tuple(name for name in INPUTS[asset] if name in made)
+
+
 def relevant_settings(asset: AssetName, settings: PipelineSettings) -> dict[str, object]:
     """The settings that change an asset's content; only these make its file stale."""
     masks = settings.masks
     match asset:
         case AssetName.RAW_IMAGES:
             return settings.images.model_dump(mode="json", exclude={"images_per_shard"})
+        case AssetName.DEIDENTIFIED_IMAGES:
+            detectors = load_detectors(settings.deidentification)
+            left_out = {"enabled", "faces", "license_plates", "extra_boxes"}
+            return {
+                "detectors": [{"name": detector.name, "digest": detector.digest} for detector in detectors],
+                "jpeg_quality": settings.images.jpeg_quality,
+                **settings.deidentification.model_dump(mode="json", exclude=left_out),
+            }
         case AssetName.IMAGE_EMBEDDINGS:
             return settings.embeddings.model_dump(mode="json") | {"arithmetic": settings.arithmetic.value}
         case AssetName.CANDIDATE_MASKS:
@@ -78,6 +101,20 @@ def relevant_settings(asset: AssetName, settings: PipelineSettings) -> dict[str,
             return {}
 
 
+def settings_of_file(dataset: Dataset, asset: AssetName, shard: str) -> dict[str, object]:
+    """The settings that the header of an asset's file must have, with what people found in the shard's images.
+
+    Raises:
+        SettingsError: A detector, or the file of what people found, is not there.
+    """
+    settings = relevant_settings(asset, dataset.settings)
+    if asset is AssetName.DEIDENTIFIED_IMAGES:
+        boxes = read_extra_boxes(dataset.settings.deidentification.extra_boxes)
+        image_ids = [entry.image_id for entry in read_ledger_shard(dataset.storage, shard)]
+        settings["extra_boxes"] = digest_of_boxes(boxes, image_ids)
+    return settings
+
+
 def expected_header(
     dataset: Dataset, asset: AssetName, shard: str, checkpoint: CheckpointRef | None = None
 ) -> ArtifactHeader:
@@ -96,13 +133,13 @@ def expected_header(
 
 
 def shard_freshness(dataset: Dataset, shard: str, checkpoint: CheckpointRef) -> dict[AssetName, Freshness]:
-    """State of a shard's six files; a file whose input is missing or stale is itself stale.
+    """State of a shard's files; a file whose input is missing or stale is itself stale.
 
     Each header is read once.
     """
     read = _reader(dataset, shard)
     states: dict[AssetName, Freshness] = {}
-    for asset in AssetName:
+    for asset in shard_assets(dataset.settings):
         states[asset] = _freshness(dataset, asset, shard, checkpoint, states, read)
     return states
 
@@ -110,7 +147,8 @@ def shard_freshness(dataset: Dataset, shard: str, checkpoint: CheckpointRef) -> 
 def embeddings_fresh(dataset: Dataset, shard: str, checkpoint: CheckpointRef) -> bool:
     """Whether what annotating a shard needs is there: its images, and their embeddings by these weights."""
     states = shard_freshness(dataset, shard, checkpoint)
-    return all(states[asset] is Freshness.FRESH for asset in (AssetName.RAW_IMAGES, AssetName.IMAGE_EMBEDDINGS))
+    needed = (*input_assets(AssetName.IMAGE_EMBEDDINGS, dataset.settings), AssetName.IMAGE_EMBEDDINGS)
+    return all(states[asset] is Freshness.FRESH for asset in needed)
 
 
 _Reader = Callable[[AssetName], ArtifactHeader | None]
@@ -134,19 +172,22 @@ def _expected_header(
         inputs = {"ledger": dataset.storage.digest(ledger_name(shard))}
     else:
         inputs = {}
-        for name in INPUTS[asset]:
+        for name in input_assets(asset, dataset.settings):
             header = read(name)
             # Without a header, it says what is missing.
             inputs[name.value] = header.content_digest if header else input_digest(dataset.storage, name, shard)
-        candidates = read(AssetName.CANDIDATE_MASKS) if asset not in MODEL_ASSETS else None
-        used = candidates.checkpoint if candidates else checkpoint if asset in MODEL_ASSETS else None
-        if used is None:
+        if asset in MODEL_ASSETS:
+            used = checkpoint
+        elif asset is not AssetName.DEIDENTIFIED_IMAGES:
+            candidates = read(AssetName.CANDIDATE_MASKS)
+            used = candidates.checkpoint if candidates else None
+        if used is None and asset is not AssetName.DEIDENTIFIED_IMAGES:
             raise ArtifactError(f"{asset} of shard {shard} needs a checkpoint; say which one made it.")
     return ArtifactHeader(
         asset=asset,
         partition=shard,
         schema_version=SCHEMA_VERSIONS[asset],
-        settings=relevant_settings(asset, dataset.settings),
+        settings=settings_of_file(dataset, asset, shard),
         inputs=inputs,
         checkpoint=used,
     )
@@ -166,7 +207,7 @@ def _freshness(
         return Freshness.STALE
     if header is None:
         return Freshness.MISSING
-    if any(states[name] is not Freshness.FRESH for name in INPUTS[asset]):
+    if any(states[name] is not Freshness.FRESH for name in input_assets(asset, dataset.settings)):
         return Freshness.STALE
     expected = _expected_header(dataset, asset, shard, checkpoint, read)
     return Freshness.FRESH if header.provenance == expected.provenance else Freshness.STALE

@@ -46,6 +46,37 @@ RAW_IMAGES = pa.schema(
     ]
 )
 
+DEIDENTIFIED_BOX = pa.struct(
+    [
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),
+        pa.field("bbox", _fixed(pa.float64(), 4), nullable=False),
+        pa.field("detector", pa.string(), nullable=False),
+        pa.field("detector_digest", pa.string(), nullable=False),
+    ]
+)
+
+DEIDENTIFIED_IMAGES = pa.schema(
+    [
+        _column("image_id", pa.int64(), "the image, one that was not rejected"),
+        _column("faces", pa.int32(), "found and blurred"),
+        _column("license_plates", pa.int32(), "found and blurred"),
+        _column("found_again", pa.int32(), "of these, found once more where they had been blurred"),
+        _column(
+            "boxes",
+            pa.list_(pa.field("item", DEIDENTIFIED_BOX, nullable=False)),
+            "face or license_plate; how sure the detector was, 0 to 1; XYWH before it was enlarged, px; name and "
+            "digest of the detector",
+        ),
+        _column(
+            "jpeg",
+            pa.binary(),
+            "the image with the boxes blurred; null where there are none, and the one of raw_images is used",
+            nullable=True,
+        ),
+    ]
+)
+
 CANDIDATE_MASKS = pa.schema(
     [
         _column("mask_id", pa.int64(), "image_id * 1,000,000 + number of the proposal; below 2**53"),

@@ -59,6 +59,41 @@ class ImageSettings(_Settings):
     images_per_shard: int = Field(default=64, ge=1, le=20_000, description="SA-1B's own tars hold about 11,000")
 
 
+class DeidentificationSettings(_Settings):
+    """Whether faces and licence plates are found and blurred before anything else is made of an image (paper §5).
+
+    Figures beside the defaults: docs/de-identification.md.
+    """
+
+    enabled: bool = Field(default=False, description="without it, images are used as they are")
+    faces: str | None = Field(
+        default="centerface",
+        min_length=1,
+        description="detector: centerface, the path of a YOLO network (.onnx), or module:attribute of yours; or None",
+    )
+    license_plates: str | None = Field(
+        default=None,
+        min_length=1,
+        description="detector: the path of a YOLO network (.onnx), or module:attribute of yours; None: none are looked "
+        "for",
+    )
+    min_face_score: float = Field(default=0.25, gt=0.0, lt=1.0, description="faces below are left as they are")
+    min_license_plate_score: float = Field(default=0.3, gt=0.0, lt=1.0, description="plates below are left as they are")
+    min_face_height: int = Field(
+        default=12,
+        ge=6,
+        le=200,
+        description="px; centerface enlarges the image for faces this small",
+    )
+    extra_boxes: str | None = Field(
+        default=None,
+        min_length=1,
+        description="CSV file with what people found beside: image_id,kind,x,y,width,height; kind is face or "
+        "license_plate",
+    )
+    enlargement: float = Field(default=1.3, ge=1.0, le=3.0, description="factor on a box's sides before it is blurred")
+
+
 class EmbeddingSettings(_Settings):
     """How image embeddings are stored."""
 
@@ -182,6 +217,9 @@ class QualitySettings(_Settings):
     """Bounds of the asset checks."""
 
     max_rejected_share: float = Field(default=0.5, ge=0.0, le=1.0, description="of a shard's files; more is an error")
+    max_found_again_share: float = Field(
+        default=0.1, ge=0.0, le=1.0, description="of blurred faces and plates that are found again; more is a warning"
+    )
     min_masks_per_image: float = Field(default=1.0, ge=0.0, description="mean of a shard; fewer is a warning")
     max_masks_per_image: int = Field(default=2000, ge=1, description="on one image; more is a warning")
     min_median_size: float = Field(
@@ -412,6 +450,7 @@ class PipelineSettings(_Settings):
     """All settings of one dataset."""
 
     images: ImageSettings = ImageSettings()
+    deidentification: DeidentificationSettings = DeidentificationSettings()
     embeddings: EmbeddingSettings = EmbeddingSettings()
     masks: MaskSettings = MaskSettings()
     quality: QualitySettings = QualitySettings()

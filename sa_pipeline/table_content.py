@@ -37,6 +37,8 @@ def _field_as_written(field: pa.Field) -> pa.Field:
         # Parquet calls the items of a list "element" where Arrow calls them "item".
         items = _field_as_written(dtype.value_field).with_name("item")
         dtype = pa.list_(items, dtype.list_size if pa.types.is_fixed_size_list(dtype) else -1)
+    elif pa.types.is_struct(dtype):
+        dtype = pa.struct([_field_as_written(dtype.field(index)) for index in range(dtype.num_fields)])
     metadata = {key: value for key, value in (field.metadata or {}).items() if key != _READERS_KEY}
     return pa.field(field.name, dtype, field.nullable, metadata or None)
 

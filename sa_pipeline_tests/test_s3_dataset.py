@@ -19,7 +19,7 @@ from sa_pipeline.images.ledger import list_shards
 from sa_pipeline.masks.rle import mask_to_counts
 from sa_pipeline.progress import SilentProgress
 from sa_pipeline.promotion import ref_in_use
-from sa_pipeline.provenance import Freshness, shard_freshness
+from sa_pipeline.provenance import Freshness, shard_assets, shard_freshness
 from sa_pipeline.quality.export import records_valid
 from sa_pipeline.report.page import write_report
 from sa_pipeline.retuning import retune, retuned_settings
@@ -99,7 +99,7 @@ def test_the_export_is_the_same_byte_for_byte(twins) -> None:
 def test_all_of_the_dataset_lies_in_the_bucket_and_none_of_it_at_home(twins) -> None:
     shard = list_shards(twins.remote.storage)[0]
     keys = twins.bucket.keys()
-    assert {f"ds/{artifact_name(asset, shard)}" for asset in AssetName} <= set(keys)
+    assert {f"ds/{artifact_name(asset, shard)}" for asset in shard_assets(twins.remote.settings)} <= set(keys)
     assert not [key for key in keys if "parts" in key]
     assert not [path for path in twins.remote.home.iterdir() if path.name in [*AssetName, "ledger"]]
     states = shard_freshness(twins.remote, shard, ref_in_use(twins.remote))
@@ -149,7 +149,9 @@ def test_new_thresholds_over_old_candidates_give_the_same_export(twins) -> None:
 def test_objects_that_were_cut_short_are_noticed_and_made_again(twins) -> None:
     shard = list_shards(twins.remote.storage)[0]
     make_shard(twins.remote, shard)
-    tables = [asset for asset in AssetName if artifact_name(asset, shard).endswith(".parquet")]
+    tables = [
+        asset for asset in shard_assets(twins.remote.settings) if artifact_name(asset, shard).endswith(".parquet")
+    ]
     whole = {key: twins.bucket.read(key) for key in (f"ds/{artifact_name(asset, shard)}" for asset in tables)}
     for key, data in whole.items():
         twins.bucket.write(key, data[: len(data) * 3 // 4])

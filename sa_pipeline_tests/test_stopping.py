@@ -13,6 +13,7 @@ import pytest
 from sa_pipeline.artifacts import AssetName, artifact_name, export_tar_name, read_header
 from sa_pipeline.dataset import Dataset, open_dataset, save_config
 from sa_pipeline.images.ledger import list_shards
+from sa_pipeline.provenance import shard_assets
 from sa_pipeline.runs import ensure_dagster_home, worker_pid
 
 CANDIDATES = artifact_name(AssetName.CANDIDATE_MASKS, "000000")
@@ -67,7 +68,7 @@ def statuses(dataset: Dataset) -> list[dg.DagsterRunStatus]:
 
 def digests(dataset: Dataset) -> dict[str, str]:
     shards = list_shards(dataset.storage)
-    names = [artifact_name(asset, shard) for asset in AssetName for shard in shards]
+    names = [artifact_name(asset, shard) for asset in shard_assets(dataset.settings) for shard in shards]
     return {name: dataset.storage.digest(name) for name in [*names, *map(export_tar_name, shards)]}
 
 

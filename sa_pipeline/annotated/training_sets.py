@@ -7,10 +7,11 @@ import pyarrow.compute as pc
 
 from sa_pipeline.annotated.image import AnnotatedImage, require_size
 from sa_pipeline.artifacts import AssetName, RoundAssetName, artifact_name, iterate_row_groups, read_table
+from sa_pipeline.dataset import Dataset
 from sa_pipeline.errors import ArtifactError
 from sa_pipeline.images.jpeg import decode_jpeg
+from sa_pipeline.images.stored import read_jpeg
 from sa_pipeline.schemas import Split
-from sa_pipeline.storage import Storage
 
 _INDEX = ["image_id", "shard", "split"]
 
@@ -21,23 +22,24 @@ class TrainingSetSource:
     Only the images' numbers are kept in memory.
     """
 
-    def __init__(self, storage: Storage, rounds: Sequence[str], split: Split) -> None:
+    def __init__(self, dataset: Dataset, rounds: Sequence[str], split: Split) -> None:
         """Lists the images.
 
         Args:
-            storage: Of the dataset, with `raw_images` and the rounds' `training_set`.
+            dataset: It has `raw_images` and the rounds' `training_set`.
             rounds: In the order in which people of an image stand.
             split: The masks for training, or those that are held out.
 
         Raises:
             ArtifactError: A training set was not made or is damaged.
         """
-        self._storage = storage
+        self._dataset = dataset
+        self._storage = dataset.storage
         self._split = split
         self._shards: dict[int, str] = {}
         rounds_of: dict[int, dict[str, None]] = defaultdict(dict)
         for name in rounds:
-            for group in iterate_row_groups(storage, RoundAssetName.TRAINING_SET, name, columns=_INDEX):
+            for group in iterate_row_groups(self._storage, RoundAssetName.TRAINING_SET, name, columns=_INDEX):
                 for row in group.filter(pc.equal(group["split"], split.value)).to_pylist():
                     self._shards[row["image_id"]] = row["shard"]
                     rounds_of[row["image_id"]][name] = None
@@ -58,11 +60,11 @@ class TrainingSetSource:
         """
         image_id = self._ids[index]
         shard = self._shards[image_id]
-        rows = read_table(self._storage, AssetName.RAW_IMAGES, shard, columns=["jpeg"], image_id=image_id)
-        if rows.num_rows != 1:
+        jpeg = read_jpeg(self._dataset, shard, image_id)
+        if jpeg is None:
             place = self._storage.url_of(artifact_name(AssetName.RAW_IMAGES, shard))
             raise ArtifactError(f"{place} lacks image {image_id}, of which people made masks; materialize it again.")
-        pixels = decode_jpeg(rows["jpeg"][0].as_py())
+        pixels = decode_jpeg(jpeg)
         people: dict[tuple[str, int], list[str]] = defaultdict(list)
         for name in self._rounds[image_id]:
             masks = read_table(

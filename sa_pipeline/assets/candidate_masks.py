@@ -6,6 +6,7 @@ import dagster as dg
 
 from sa_pipeline.artifacts import AssetName, read_table
 from sa_pipeline.assets.common import MODEL_POOL, SHARD_FLOW, fail_at_once, log_progress, report
+from sa_pipeline.assets.deidentified_images import deidentified_images
 from sa_pipeline.assets.image_embeddings import image_embeddings
 from sa_pipeline.assets.raw_images import raw_images
 from sa_pipeline.report.histograms import score_histograms
@@ -15,7 +16,7 @@ from sa_pipeline.resources import DatasetResource
 
 @dg.asset(
     **SHARD_FLOW,
-    deps=[raw_images, image_embeddings],
+    deps=[raw_images, deidentified_images, image_embeddings],
     pool=MODEL_POOL,
     kinds={"pytorch"},
     description="Three masks for every point of the grid, on the image and on its crops (paper §4, Appendix B).",

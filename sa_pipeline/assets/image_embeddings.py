@@ -6,6 +6,7 @@ import dagster as dg
 
 from sa_pipeline.assets.common import MODEL_POOL, SHARD_FLOW, fail_at_once, log_progress, report
 from sa_pipeline.assets.current_checkpoint import current_checkpoint
+from sa_pipeline.assets.deidentified_images import deidentified_images
 from sa_pipeline.assets.raw_images import raw_images
 from sa_pipeline.report.embeddings import embedding_sheet
 from sa_pipeline.report.png import markdown_image
@@ -14,7 +15,7 @@ from sa_pipeline.resources import DatasetResource
 
 @dg.asset(
     **SHARD_FLOW,
-    deps=[raw_images, current_checkpoint],
+    deps=[raw_images, deidentified_images, current_checkpoint],
     pool=MODEL_POOL,
     kinds={"pytorch"},
     description="Image embeddings, computed once and used by the automatic stage and by annotators (paper §2).",

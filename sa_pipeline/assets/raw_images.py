@@ -17,6 +17,7 @@ def raw_images(context: dg.AssetExecutionContext, data: DatasetResource) -> dg.M
     """Reads a shard's images."""
     dataset = data.open()
     result = make_raw_images(dataset, context.partition_key, log_progress(context))
-    return report(
-        dataset, result, "files", {"contact_sheet": markdown_image(contact_sheet(dataset, context.partition_key))}
-    )
+    pictures = {}
+    if not dataset.settings.deidentification.enabled:  # else deidentified_images shows them, blurred
+        pictures["contact_sheet"] = markdown_image(contact_sheet(dataset, context.partition_key))
+    return report(dataset, result, "files", pictures)

@@ -7,6 +7,7 @@ import dagster as dg
 from sa_pipeline.artifacts import export_tar_name
 from sa_pipeline.assets.common import SHARD_FLOW, fail_at_once, log_progress, report
 from sa_pipeline.assets.deduplicated_masks import deduplicated_masks
+from sa_pipeline.assets.deidentified_images import deidentified_images
 from sa_pipeline.assets.raw_images import raw_images
 from sa_pipeline.report.funnel import funnel_of, shard_counts
 from sa_pipeline.report.histograms import funnel_chart
@@ -17,7 +18,7 @@ from sa_pipeline.stages.sa1b_export import make_sa1b_export
 
 @dg.asset(
     **SHARD_FLOW,
-    deps=[raw_images, deduplicated_masks],
+    deps=[raw_images, deidentified_images, deduplicated_masks],
     kinds={"json"},
     description="One tar of images and records in the format of SA-1B, byte for byte reproducible (paper §5).",
 )

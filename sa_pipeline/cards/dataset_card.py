@@ -19,6 +19,7 @@ from sa_pipeline.cards.facts import Facts
 from sa_pipeline.cards.image_facts import ImageFacts
 from sa_pipeline.cards.making import Making
 from sa_pipeline.cards.people_facts import PeopleFacts
+from sa_pipeline.cards.privacy_section import privacy_section
 from sa_pipeline.cards.published import (
     PAPER,
     PAPER_CONSISTENCY,
@@ -55,6 +56,7 @@ def dataset_card(facts: Facts, stated: CardSettings) -> Document:
     sections += [
         _audit(facts.audits),
         _people(facts.people),
+        privacy_section(facts.privacy, facts.images.count),
         _sources(facts.images, stated),
         _rejected(facts.images),
         _making(facts.making),

@@ -7,6 +7,7 @@ from sa_pipeline.cards.image_facts import ImageFacts, collect_image_facts
 from sa_pipeline.cards.making import Making, collect_making
 from sa_pipeline.cards.mask_facts import MaskFacts, collect_mask_facts
 from sa_pipeline.cards.people_facts import PeopleFacts, collect_people_facts
+from sa_pipeline.cards.privacy_facts import PrivacyFacts, collect_privacy_facts
 from sa_pipeline.cards.shapes import ShapeSample, sample_shapes
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.progress import Progress
@@ -22,6 +23,7 @@ class Facts:
     images: ImageFacts
     masks: MaskFacts
     people: PeopleFacts
+    privacy: PrivacyFacts
     making: Making
     shapes: ShapeSample
     audits: tuple[AuditFigures, ...]
@@ -37,6 +39,7 @@ def collect_facts(dataset: Dataset, ask: Questions, progress: Progress | None = 
         images=collect_image_facts(ask),
         masks=collect_mask_facts(ask),
         people=collect_people_facts(ask),
+        privacy=collect_privacy_facts(ask),
         making=collect_making(ask),
         shapes=sample_shapes(dataset, ask, progress=progress),
         audits=tuple(audit_figures(dataset, name) for (name,) in ask.rows(_AUDITS)),

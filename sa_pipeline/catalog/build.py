@@ -32,6 +32,7 @@ from sa_pipeline.round_figures.collect import read_round_report
 from sa_pipeline.schemas import (
     CANDIDATE_MASKS,
     DEDUPLICATED_MASKS,
+    DEIDENTIFIED_IMAGES,
     FILTERED_MASKS,
     HUMAN_MASK_EVENTS,
     HUMAN_MASKS,
@@ -46,6 +47,7 @@ from sa_pipeline.storage import Storage
 
 _LOADED: Mapping[FileAssetName, tuple[pa.Schema, frozenset[str]]] = {
     AssetName.RAW_IMAGES: (RAW_IMAGES, frozenset({"jpeg"})),
+    AssetName.DEIDENTIFIED_IMAGES: (DEIDENTIFIED_IMAGES, frozenset({"jpeg"})),
     AssetName.CANDIDATE_MASKS: (CANDIDATE_MASKS, frozenset({"counts"})),
     AssetName.FILTERED_MASKS: (FILTERED_MASKS, frozenset()),
     AssetName.DEDUPLICATED_MASKS: (DEDUPLICATED_MASKS, frozenset({"counts"})),

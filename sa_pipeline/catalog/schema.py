@@ -59,6 +59,10 @@ TABLES = _Tables(
     derived=(
         "CREATE TABLE images AS SELECT * FROM loaded_raw_images ORDER BY image_id",
         """
+        CREATE TABLE deidentified_boxes AS
+        SELECT image_id, shard, unnest(boxes, recursive := true) FROM loaded_deidentified_images ORDER BY image_id
+        """,
+        """
         CREATE TABLE candidates AS SELECT * EXCLUDE (size) FROM loaded_candidate_masks ORDER BY mask_id
         """,
         """
@@ -135,6 +139,7 @@ VIEW_MEANINGS: Mapping[str, str] = {
     "shard_drift": "means of each shard's masks, and how far they lie from the whole dataset's",
     "throughput": "seconds, images and masks a second of every successful shard run",
     "rejected_images": "files that are no good images, and why",
+    "deidentified_images": "images in which faces or licence plates were blurred, and how many",
     "labels": "labels that people gave, the most used first",
     "seconds_per_mask": "of each person in each round: masks made by hand, and what one took",
     "prefilled_outcomes": "of every round: what people did with the masks that were pre-filled",
@@ -199,6 +204,12 @@ VIEWS = (
     """
     CREATE VIEW rejected_images AS
     SELECT image_id, shard, source_uri, reason, detail FROM images WHERE status = 'rejected' ORDER BY image_id
+    """,
+    """
+    CREATE VIEW deidentified_images AS
+    SELECT i.image_id, i.file_name, i.shard, count(*) FILTER (b.kind = 'face') AS faces,
+           count(*) FILTER (b.kind = 'license_plate') AS license_plates
+    FROM images i JOIN deidentified_boxes b USING (image_id) GROUP BY ALL ORDER BY i.image_id
     """,
     """
     CREATE VIEW labels AS
@@ -268,6 +279,7 @@ TABLE_MEANINGS: Mapping[str, str] = {
     "shards": "a shard and what is in it",
     "images": "an image, or a rejected file",
     "masks": "an exported mask, without its pixels",
+    "deidentified_boxes": "a face or licence plate that was blurred",
     "candidates": "a proposal above the floors, without its pixels",
     "verdicts": "what became of a candidate",
     "checkpoints": "weights that made masks",
@@ -301,6 +313,15 @@ COLUMN_COMMENTS: Mapping[str, Mapping[str, str]] = {
         "counts": "what the asset counted",
     },
     "images": _IMAGES,
+    "deidentified_boxes": _SHARD
+    | {
+        "image_id": "image that it was found in",
+        "kind": "face or license_plate",
+        "score": "how sure the detector was, 0 to 1",
+        "bbox": "XYWH before it was enlarged and blurred, px",
+        "detector": "name of the detector",
+        "detector_digest": "SHA-256 of its weights, or what it says of itself",
+    },
     "candidates": _CANDIDATES,
     "masks": _MASKS
     | {
@@ -351,7 +372,7 @@ COLUMN_COMMENTS: Mapping[str, Mapping[str, str]] = {
         "predicted_iou": "mean over the exported masks",
         "stability_score": "mean over the exported masks",
         "relative_size": "median over the exported masks",
-        "files": "how many of the six files exist",
+        "files": "how many of the files exist that assets make of it",
         "checkpoint_digest": "SHA-256 of the weights' file",
     },
     "checkpoints": {

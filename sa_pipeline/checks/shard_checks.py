@@ -15,6 +15,7 @@ from sa_pipeline.quality.export import counts_reconcile, records_valid
 from sa_pipeline.quality.images import images_readable
 from sa_pipeline.quality.masks import candidates_all_judged, masks_plausible, scores_within_bounds
 from sa_pipeline.quality.outcome import CheckOutcome
+from sa_pipeline.quality.privacy import faces_gone_after_blurring
 from sa_pipeline.resources import DatasetResource
 
 Examine = Callable[[Dataset, str], CheckOutcome]
@@ -36,6 +37,7 @@ def _check(asset: AssetName, examine: Examine, *, blocking: bool) -> dg.AssetChe
 
 SHARD_CHECKS = [
     _check(AssetName.RAW_IMAGES, images_readable, blocking=True),
+    _check(AssetName.DEIDENTIFIED_IMAGES, faces_gone_after_blurring, blocking=False),
     _check(AssetName.IMAGE_EMBEDDINGS, embeddings_complete_and_finite, blocking=True),
     _check(AssetName.CANDIDATE_MASKS, scores_within_bounds, blocking=True),
     _check(AssetName.CANDIDATE_MASKS, scores_like_reference, blocking=True),

@@ -3,6 +3,7 @@
 from sa_pipeline.artifacts import ArtifactHeader, AssetName, export_tar_name, read_header
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.errors import ArtifactError
+from sa_pipeline.provenance import shard_assets
 from sa_pipeline.quality.outcome import CheckOutcome
 from sa_pipeline.sa1b.validation import validate_tar
 
@@ -26,7 +27,7 @@ def counts_reconcile(dataset: Dataset, shard: str) -> CheckOutcome:
     Raises:
         ArtifactError: A file of the shard was not made or is damaged.
     """
-    counts = {asset: _header(dataset, asset, shard).counts for asset in AssetName}
+    counts = {asset: _header(dataset, asset, shard).counts for asset in shard_assets(dataset.settings)}
     raw, candidates = counts[AssetName.RAW_IMAGES], counts[AssetName.CANDIDATE_MASKS]
     filtered, deduplicated = counts[AssetName.FILTERED_MASKS], counts[AssetName.DEDUPLICATED_MASKS]
     exported = counts[AssetName.SA1B_EXPORT]

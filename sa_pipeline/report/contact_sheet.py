@@ -1,12 +1,13 @@
 """A shard's images at a glance, rejected files included."""
 
 import io
+import itertools
 import textwrap
 
 from PIL import Image, ImageDraw
 
-from sa_pipeline.artifacts import AssetName, iterate_row_groups
 from sa_pipeline.dataset import Dataset
+from sa_pipeline.images.stored import iterate_rows
 
 TILES_PER_ROW = 8
 _COLUMNS = ["image_id", "status", "reason", "jpeg"]
@@ -22,13 +23,9 @@ def contact_sheet(dataset: Dataset, shard: str, max_images: int = 64, tile: int 
         tile: px, side of a tile.
 
     Raises:
-        ArtifactError: `raw_images` was not made or is damaged.
+        ArtifactError: `raw_images`, or `deidentified_images` where it is switched on, was not made or is damaged.
     """
-    tiles: list[Image.Image] = []
-    for group in iterate_row_groups(dataset.storage, AssetName.RAW_IMAGES, shard, columns=_COLUMNS):
-        tiles.extend(_tile(row, tile) for row in group.to_pylist()[: max_images - len(tiles)])
-        if len(tiles) >= max_images:
-            break
+    tiles = [_tile(row, tile) for row in itertools.islice(iterate_rows(dataset, shard, _COLUMNS), max_images)]
     columns = min(TILES_PER_ROW, max(1, len(tiles)))
     rows = max(1, -(-len(tiles) // columns))
     sheet = Image.new("RGB", (columns * tile, rows * tile), "white")

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sa_pipeline.artifacts import AssetName, RoundAssetName, iterate_row_groups, list_rounds, read_table
+from sa_pipeline.artifacts import RoundAssetName, iterate_row_groups, list_rounds
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.detection.boxes import BoxedImage, Boxes, boxes_from_xywh
 from sa_pipeline.errors import ArtifactError
 from sa_pipeline.images.jpeg import decode_jpeg
+from sa_pipeline.images.stored import read_jpeg
 
 FIRST_STAGE = "assisted_manual"
 """Stage of the rounds whose masks the detector learns from (paper §4)."""
@@ -86,13 +87,10 @@ class DatasetBoxes:
             ArtifactError: `raw_images` of its shard was not made, is damaged or lacks it.
         """
         image = self.images[index]
-        columns = ["image_id", "jpeg"]
-        rows = read_table(
-            self._dataset.storage, AssetName.RAW_IMAGES, image.shard, columns=columns, image_id=image.image_id
-        )
-        if rows.num_rows != 1:
+        jpeg = read_jpeg(self._dataset, image.shard, image.image_id)
+        if jpeg is None:
             raise ArtifactError(
                 f"Image {image.image_id} has masks of people but is no longer in raw_images of shard {image.shard}; "
                 "materialize that shard again with the settings of before."
             )
-        return BoxedImage(decode_jpeg(rows["jpeg"][0].as_py()), image.people)
+        return BoxedImage(decode_jpeg(jpeg), image.people)

@@ -101,7 +101,7 @@ class _Work:
         return self.dataset.home / WORK / f"{self.header.partition}-{digest}"
 
     def train(self, parent: str, settings: TrainingSettings, progress: Progress) -> TrainingOutcome:
-        source = TrainingSetSource(self.dataset.storage, [self.header.partition], Split.TRAIN)
+        source = TrainingSetSource(self.dataset, [self.header.partition], Split.TRAIN)
         if not source.names:
             raise AnnotationError(
                 f"Round {self.header.partition} has no mask to train on: nothing was accepted, or all of it lies on "
@@ -147,7 +147,7 @@ def _evaluate(
 ) -> HeldOutEvaluation:
     rounds = dataset.settings.rounds
     so_far = _rounds_so_far(dataset)
-    source = TrainingSetSource(dataset.storage, so_far, Split.HELD_OUT)
+    source = TrainingSetSource(dataset, so_far, Split.HELD_OUT)
     clicks = ClickSettings(max_segments_per_image=rounds.max_segments_per_image)
     before = work.clicks(parent, source, clicks, progress)
     new = work.clicks(str(outcome.weights), source, clicks, progress)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sa_pipeline.artifacts import AssetName, iterate_row_groups, read_header
+from sa_pipeline.artifacts import AssetName, read_header
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.images.jpeg import decode_jpeg
+from sa_pipeline.images.stored import iterate_rows
 
 _COLUMNS = ["image_id", "file_name", "width", "height", "status", "jpeg"]
 
@@ -33,12 +34,11 @@ def iterate_images(dataset: Dataset, shard: str) -> Iterator[ShardImage]:
     """Yields the images of a shard that were not rejected, in order; memory stays at one image.
 
     Raises:
-        ArtifactError: `raw_images` was not made or is damaged.
+        ArtifactError: `raw_images`, or `deidentified_images` where it is switched on, was not made or is damaged.
     """
-    for group in iterate_row_groups(dataset.storage, AssetName.RAW_IMAGES, shard, columns=_COLUMNS):
-        for row in group.to_pylist():
-            if row.pop("status") == "ok":
-                yield ShardImage(**row)
+    for row in iterate_rows(dataset, shard, _COLUMNS):
+        if row.pop("status") == "ok":
+            yield ShardImage(**row)
 
 
 def count_images(dataset: Dataset, shard: str) -> int:

@@ -3,6 +3,7 @@
 import enum
 import hashlib
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any
 
@@ -11,6 +12,7 @@ from sa_pipeline.artifacts import AssetName, iterate_row_groups
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.errors import ArtifactError
 from sa_pipeline.images.ledger import list_shards
+from sa_pipeline.images.stored import iterate_rows
 from sa_pipeline.images.uris import split_uri
 from sa_pipeline.studio.embedded_images import TaskImage
 
@@ -38,13 +40,11 @@ class ImageIndex:
         self._by_digest: dict[str, TaskImage] = {}
         self._by_name: dict[str, list[TaskImage]] = defaultdict(list)
         self._by_export: dict[str, TaskImage] = {}
-        columns = [*_COLUMNS, "jpeg"] if by_bytes else _COLUMNS
         for shard in list_shards(dataset.storage):
             try:
-                for group in iterate_row_groups(dataset.storage, AssetName.RAW_IMAGES, shard, columns=columns):
-                    for row in group.to_pylist():
-                        if row["status"] == "ok":
-                            self._add(shard, row)
+                for row in self._rows(dataset, shard, by_bytes):
+                    if row["status"] == "ok":
+                        self._add(shard, row)
             except ArtifactError:
                 continue  # a shard that was not made has no images yet
 
@@ -65,6 +65,13 @@ class ImageIndex:
                 return Mismatch.AMBIGUOUS
             found = named[0]
         return found if (found.height, found.width) == reference.size else Mismatch.OTHER_SIZE
+
+    def _rows(self, dataset: Dataset, shard: str, by_bytes: bool) -> Iterator[dict[str, Any]]:
+        if by_bytes:
+            yield from iterate_rows(dataset, shard, [*_COLUMNS, "jpeg"])
+        else:
+            for group in iterate_row_groups(dataset.storage, AssetName.RAW_IMAGES, shard, columns=_COLUMNS):
+                yield from group.to_pylist()
 
     def _add(self, shard: str, row: dict[str, Any]) -> None:
         image = TaskImage(row["image_id"], shard, row["file_name"], row["width"], row["height"], None)

@@ -23,6 +23,7 @@ from sa_pipeline.artifacts import HEADER_KEY, AssetName, artifact_name, parse_he
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.errors import ArtifactError, MissingFileError
 from sa_pipeline.images.ledger import list_shards, read_ledger_shard
+from sa_pipeline.images.stored import BlurredImages
 from sa_pipeline.studio.decoder import has_decoder
 from sa_pipeline.studio.models import ImageInfo
 from sa_pipeline.studio.refusals import not_found
@@ -82,6 +83,7 @@ class Pictures:
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
         self._pictures = _Files(dataset, AssetName.RAW_IMAGES, self._read_pictures)
+        self._blurred = _Files(dataset, AssetName.DEIDENTIFIED_IMAGES, lambda shard: BlurredImages(dataset, shard))
         self._embeddings = _Files(dataset, AssetName.IMAGE_EMBEDDINGS, self._read_embeddings)
         self._shards: list[str] = []
         self._first_ids: dict[str, int] = {}
@@ -162,9 +164,14 @@ class Pictures:
         """The picture as it is exported, which every stage of the pipeline decodes.
 
         Raises:
+            ArtifactError: Faces are to be blurred, and nobody has looked for them in that picture.
             RefusedError: not_found.
         """
         shard = self.shard_of(image_id)
+        if self._dataset.settings.deidentification.enabled:
+            blurred = self._blurred_images(shard).jpeg(image_id)
+            if blurred is not None:
+                return blurred
         place = self._place(image_id, shard)
         file = self._pictures.get(shard)
         with self._dataset.storage.reading(artifact_name(AssetName.RAW_IMAGES, shard)) as source:
@@ -187,6 +194,11 @@ class Pictures:
             source.seek(tensor.start)
             content = source.read(tensor.length)
         return np.frombuffer(content, tensor.dtype).reshape(tensor.shape).astype("<f2", copy=False)
+
+    def _blurred_images(self, shard: str) -> BlurredImages:
+        found = self._blurred.get(shard)
+        # Where there is no file yet, this says so.
+        return found if found is not None else BlurredImages(self._dataset, shard)
 
     def _place(self, image_id: int, shard: str) -> _Place:
         places = self._places(shard)

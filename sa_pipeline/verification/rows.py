@@ -57,6 +57,13 @@ class _RawImages(Rows):
         self.pass_on(rows, rows.filter(pc.equal(rows["status"], "ok")), "image_id")
 
 
+class _Deidentified(Rows):
+    def look(self, group: pa.Table) -> None:
+        for row in group.select(["faces", "license_plates", "found_again"]).to_pylist():
+            self.counts.update(row | {"images": 1, "changed": int(row["faces"] + row["license_plates"] > 0)})
+        self.pass_on(group, group, "image_id")
+
+
 class _Embeddings(Rows):
     def look(self, group: pa.Table) -> None:
         self.counts["images"] += group.num_rows
@@ -87,6 +94,7 @@ def looks_of_shard() -> Mapping[AssetName, Rows]:
     """A new one for each file of a shard that has rows."""
     return {
         AssetName.RAW_IMAGES: _RawImages(),
+        AssetName.DEIDENTIFIED_IMAGES: _Deidentified(),
         AssetName.IMAGE_EMBEDDINGS: _Embeddings(),
         AssetName.CANDIDATE_MASKS: _Candidates(),
         AssetName.FILTERED_MASKS: _Verdicts(),

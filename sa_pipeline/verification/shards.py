@@ -1,14 +1,16 @@
 """A shard from its ledger to its export: each file by itself, and each against those that it was made from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
 from sa_pipeline.artifacts import SCHEMA_VERSIONS, ArtifactHeader, AssetName, CheckpointRef, artifact_name
+from sa_pipeline.dataset import Dataset
 from sa_pipeline.errors import ArtifactError, MissingFileError
 from sa_pipeline.images.ledger import LedgerEntry, ledger_name, read_ledger_shard
-from sa_pipeline.provenance import INPUTS, relevant_settings
+from sa_pipeline.provenance import INPUTS, settings_of_file, shard_assets
 from sa_pipeline.quality.export import counts_reconcile
 from sa_pipeline.verification.contents import verify_content
 from sa_pipeline.verification.exports import VerifiedExport, verify_export
@@ -63,9 +65,28 @@ class _Chain:
     rows: dict[AssetName, Rows] = field(default_factory=dict)
     stale: set[AssetName] = field(default_factory=set)
 
+    @cached_property
+    def _assets(self) -> tuple[AssetName, ...]:
+        """Those that are files; without settings, faces were blurred if there is a file that says so."""
+        if self.place.settings_known:
+            return shard_assets(self.place.dataset.settings)
+        blurred = self.place.storage.exists(artifact_name(AssetName.DEIDENTIFIED_IMAGES, self.shard))
+        return tuple(asset for asset in AssetName if blurred or asset is not AssetName.DEIDENTIFIED_IMAGES)
+
+    @property
+    def _dataset(self) -> Dataset:
+        """The dataset with faces blurred if they are here, so that pixels are read as they were exported."""
+        dataset, enabled = self.place.dataset, AssetName.DEIDENTIFIED_IMAGES in self._assets
+        blurring = dataset.settings.deidentification.model_copy(update={"enabled": enabled})
+        settings = dataset.settings.model_copy(update={"deidentification": blurring})
+        return replace(dataset, config=dataset.config.model_copy(update={"settings": settings}))
+
+    def _inputs(self, asset: AssetName) -> list[AssetName]:
+        return [name for name in INPUTS[asset] if name in self._assets]
+
     def verify(self) -> None:
         entries = self._verify_ledger()
-        present = [asset for asset in AssetName if self.place.storage.exists(artifact_name(asset, self.shard))]
+        present = [asset for asset in self._assets if self.place.storage.exists(artifact_name(asset, self.shard))]
         if not present and not self.place.storage.exists(self.place.tar_name(self.shard)):
             self._find(
                 FindingKind.MISSING, AssetName.RAW_IMAGES, "is missing, as are all later files of the shard", again=True
@@ -85,9 +106,9 @@ class _Chain:
         self._tell_stale()
         self._compare_rows()
         if exported.whole and exported.index is not None and self._fits(AssetName.SA1B_EXPORT):
-            for problem in compare_export(self.place.dataset, self.shard, exported.index):
+            for problem in compare_export(self._dataset, self.shard, exported.index):
                 self._find(FindingKind.DAMAGED, AssetName.SA1B_EXPORT, problem)
-            if len(self.headers) == len(AssetName) and not self.stale:
+            if len(self.headers) == len(self._assets) and not self.stale:
                 self._reconcile()
 
     def _verify_ledger(self) -> list[LedgerEntry] | None:
@@ -113,7 +134,7 @@ class _Chain:
         last = order.index(present[-1]) if present else -1
         for asset in order[: order.index(self.around.made_up_to) + 1]:
             # What `verify_export` says of a tar without an index need not be said twice.
-            if asset in present or asset is AssetName.SA1B_EXPORT:
+            if asset in present or asset is AssetName.SA1B_EXPORT or asset not in self._assets:
                 continue
             if order.index(asset) < last:
                 self._find(FindingKind.MISSING, asset, "is missing", again=True)
@@ -176,11 +197,11 @@ class _Chain:
         if header.schema_version != rules:
             return f"it was made by version {header.schema_version} of its rules, and now they are {rules}"
         if self.place.settings_known:
-            wanted, had = relevant_settings(asset, self.place.dataset.settings), header.settings
+            wanted, had = settings_of_file(self.place.dataset, asset, self.shard), header.settings
             differing = sorted(name for name in {*wanted, *had} if wanted.get(name) != had.get(name))
             if differing:
                 return f"it was made with other settings ({', '.join(differing)})"
-        for name in INPUTS[asset]:
+        for name in self._inputs(asset):
             if name in self.headers and not self._matches(asset, name):
                 return f"it was made from another {name} than the one that lies here"
         if asset is AssetName.IMAGE_EMBEDDINGS and self.around.in_use and header.checkpoint != self.around.in_use:
@@ -194,11 +215,12 @@ class _Chain:
     def _fits(self, asset: AssetName) -> bool:
         """Whether an asset was made from the very files that lie here, all of them whole."""
         known = self.headers.keys()
-        return asset in known and all(name in known and self._matches(asset, name) for name in INPUTS[asset])
+        return asset in known and all(name in known and self._matches(asset, name) for name in self._inputs(asset))
 
     def _compare_rows(self) -> None:
         """Rows that must be the same in two files of which one was made from the other."""
         same: Mapping[tuple[AssetName, AssetName], str] = {
+            (AssetName.DEIDENTIFIED_IMAGES, AssetName.RAW_IMAGES): "images",
             (AssetName.IMAGE_EMBEDDINGS, AssetName.RAW_IMAGES): "images",
             (AssetName.FILTERED_MASKS, AssetName.CANDIDATE_MASKS): "masks",
             (AssetName.DEDUPLICATED_MASKS, AssetName.FILTERED_MASKS): "kept masks",
@@ -209,7 +231,7 @@ class _Chain:
                 self._find(FindingKind.DAMAGED, asset, f"has other {what} than {source}")
 
     def _reconcile(self) -> None:
-        outcome = counts_reconcile(self.place.dataset, self.shard)
+        outcome = counts_reconcile(self._dataset, self.shard)
         if not outcome.passed:
             self._find(FindingKind.DAMAGED, AssetName.SA1B_EXPORT, f"has counts that do not add up ({outcome.summary})")
 

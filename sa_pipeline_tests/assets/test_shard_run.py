@@ -1,16 +1,17 @@
-"""A shard as a Dagster run: one job, six assets, seen in the instance."""
+"""A shard as a Dagster run: one job, its assets, seen in the instance."""
 
 from collections.abc import Iterator
 
 import dagster as dg
 import pytest
 
-from sa_pipeline.artifacts import AssetName, artifact_name, export_tar_name
+from sa_pipeline.artifacts import artifact_name, export_tar_name
 from sa_pipeline.assets.common import fail_at_once
 from sa_pipeline.catalog.schema import TABLE_MEANINGS
 from sa_pipeline.dataset import Dataset, save_config
 from sa_pipeline.errors import SettingsError, StorageError
 from sa_pipeline.images.ledger import append_new_images, list_shards
+from sa_pipeline.provenance import shard_assets
 from sa_pipeline.runs import ensure_dagster_home, run_catalog, run_shard
 
 
@@ -30,7 +31,7 @@ def latest(instance: dg.DagsterInstance, asset: str) -> dg.AssetMaterialization:
 
 
 def digests(dataset: Dataset, shard: str) -> dict[str, str]:
-    names = [*(artifact_name(asset, shard) for asset in AssetName), export_tar_name(shard)]
+    names = [*(artifact_name(asset, shard) for asset in shard_assets(dataset.settings)), export_tar_name(shard)]
     return {name: dataset.storage.digest(name) for name in names}
 
 
@@ -44,7 +45,8 @@ def test_one_run_makes_all_six_files_and_running_again_changes_no_byte(dataset, 
     assert exported["tar"].value == dataset.storage.url_of(export_tar_name(shard))
     assert exported["funnel"].value.startswith("![](data:image/jpeg;base64,")
     assert latest(instance, "raw_images").metadata["rejected"].value == 1
-    for asset in AssetName:
+    assert latest(instance, "deidentified_images").metadata["deidentification"].value == "off"
+    for asset in shard_assets(dataset.settings):
         made = latest(instance, asset)
         assert made.partition == shard
         assert made.metadata["reused"].value is False
@@ -53,7 +55,7 @@ def test_one_run_makes_all_six_files_and_running_again_changes_no_byte(dataset, 
 
     assert run_shard(dataset, shard, instance).success
     assert digests(dataset, shard) == before
-    assert all(latest(instance, asset).metadata["reused"].value is True for asset in AssetName)
+    assert all(latest(instance, asset).metadata["reused"].value is True for asset in shard_assets(dataset.settings))
     assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS}
 
 

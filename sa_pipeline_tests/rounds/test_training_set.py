@@ -32,7 +32,7 @@ def test_every_mask_is_in_one_split_by_its_image_and_is_read_with_its_pixels(rou
     assert counts["masks"] == counts["train_masks"] + counts["held_out_masks"]
     assert make_training_set(rounds_dataset, "assisted-1").reused
     storage = rounds_dataset.storage
-    train, held_out = (TrainingSetSource(storage, ["assisted-1"], split) for split in Split)
+    train, held_out = (TrainingSetSource(rounds_dataset, ["assisted-1"], split) for split in Split)
     (kept_apart,) = held_out_names(rounds_dataset)
     assert held_out.names == [f"sa_{PHOTOGRAPHS.index(kept_apart) + 1}.jpg"]
     assert sorted([*train.names, *held_out.names]) == ["sa_1.jpg", "sa_2.jpg", "sa_3.jpg", "sa_4.jpg"]
@@ -53,7 +53,7 @@ def test_people_of_several_rounds_stand_beside_each_other(rounds_dataset) -> Non
         import_accepted(rounds_dataset, name)
         snapshot(rounds_dataset, name)
         make_training_set(rounds_dataset, name)
-    source = TrainingSetSource(rounds_dataset.storage, ["assisted-1", "assisted-2"], Split.HELD_OUT)
+    source = TrainingSetSource(rounds_dataset, ["assisted-1", "assisted-2"], Split.HELD_OUT)
     image = source.read(0)
     assert len(image.annotators) == 2
     assert image.annotators[0] == image.annotators[1]

@@ -9,7 +9,7 @@ from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset
 from sa_pipeline.errors import SettingsError
 from sa_pipeline.images.ledger import append_new_images, list_shards
 from sa_pipeline.progress import SilentProgress
-from sa_pipeline.provenance import Freshness, shard_freshness
+from sa_pipeline.provenance import Freshness, shard_assets, shard_freshness
 from sa_pipeline.retuning import retune, retuned_settings
 from sa_pipeline.sa1b.reader import read_tar
 from sa_pipeline.sa1b.validation import validate_tar
@@ -38,7 +38,8 @@ def make_shard(dataset: Dataset, shard: str, model: LoadedModel) -> dict[str, St
 
 
 def file_digests(dataset: Dataset) -> dict[str, str]:
-    names = [artifact_name(asset, shard) for asset in AssetName for shard in list_shards(dataset.storage)]
+    assets = shard_assets(dataset.settings)
+    names = [artifact_name(asset, shard) for asset in assets for shard in list_shards(dataset.storage)]
     names += [export_tar_name(shard) for shard in list_shards(dataset.storage)]
     return {name: dataset.storage.digest(name) for name in names}
 

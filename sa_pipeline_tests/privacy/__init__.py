@@ -1,0 +1,1 @@
+"""Tests of sa_pipeline.privacy."""
