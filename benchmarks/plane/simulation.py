@@ -28,7 +28,7 @@ from sa_pipeline.assets.common import IMAGE_SHARDS
 from sa_pipeline.dataset import Dataset, open_dataset
 from sa_pipeline.images.ledger import LedgerEntry, ledger_name, list_shards, read_ledger_shard
 from sa_pipeline.promotion import ref_in_use
-from sa_pipeline.provenance import INPUTS, relevant_settings
+from sa_pipeline.provenance import input_assets, relevant_settings
 from sa_pipeline.sa1b.index import ExportIndex
 from sa_pipeline.schemas import CANDIDATE_MASKS, DEDUPLICATED_MASKS, FILTERED_MASKS, RAW_IMAGES
 
@@ -74,7 +74,7 @@ def _write_shard(dataset: Dataset, shard: str, checkpoint: CheckpointRef) -> Non
     digests: dict[AssetName, str] = {}
 
     def header(asset: AssetName, **known: object) -> ArtifactHeader:
-        inputs = {name.value: digests[name] for name in INPUTS[asset]}
+        inputs = {name.value: digests[name] for name in input_assets(asset, dataset.settings)}
         return ArtifactHeader(
             asset=asset,
             partition=shard,

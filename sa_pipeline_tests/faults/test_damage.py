@@ -1,13 +1,14 @@
 """Files that were cut or lost after they had been published."""
 
-from sa_pipeline.artifacts import AssetName, artifact_name, export_tar_name
-from sa_pipeline.provenance import Freshness, shard_freshness
+from sa_pipeline.artifacts import artifact_name, export_tar_name
+from sa_pipeline.provenance import Freshness, shard_assets, shard_freshness
 from sa_pipeline.resources import DatasetResource
 from sa_pipeline.runs import ensure_dagster_home, run_shard
+from sa_pipeline.settings import PipelineSettings
 from sa_pipeline_tests.faults.conftest import digests
 
 SHARD = "000001"
-FILES = [*(artifact_name(asset, SHARD) for asset in AssetName), export_tar_name(SHARD)]
+FILES = [*(artifact_name(asset, SHARD) for asset in shard_assets(PipelineSettings())), export_tar_name(SHARD)]
 
 
 def test_each_file_that_is_cut_or_lost_is_found_and_made_again_byte_for_byte(copied) -> None:
