@@ -7,8 +7,8 @@ BSDS500's `train` photographs are the source, and people's segments of them what
 those of `val` are never in the dataset, and the weights of each round are measured on some of them. Everything runs as
 it does for people: the studio's server in a process of its own, simulated annotators and a reviewer at its HTTP API,
 Dagster's runs on the instance in `turn/home`, which `sa-pipeline ui --home turn/home` shows. The weights at the start
-are `tiny`'s before its training, with corrections and boxes written in. Killed anywhere and started again with the same
-options, it goes on. docs/circle.md has figures.
+are `tiny`'s before its training, with the heads of its three masks undone. Killed anywhere and started again with the
+same options, it goes on. docs/circle.md has figures.
 """
 
 import argparse

@@ -12,6 +12,7 @@ PLAN = "plan.json"
 
 TRAINING: dict[str, Any] = {
     "only": [
+        "mask_decoder.output_hypernetworks_mlps.1.",
         "mask_decoder.output_hypernetworks_mlps.2.",
         "mask_decoder.output_hypernetworks_mlps.3.",
         "mask_decoder.iou_prediction_head.",
@@ -24,7 +25,7 @@ TRAINING: dict[str, Any] = {
     "corrections": 1,
     "repeats": 0,
     "jitter": [0.8, 1.2],
-    "learning_rate": 3e-4,
+    "learning_rate": 1e-3,
     "learning_rate_images": None,
     "weight_decay": 0.02,
     "warmup_steps": 20,
@@ -33,8 +34,7 @@ TRAINING: dict[str, Any] = {
 }
 """Changes to the preset `retrain` for `tiny` and some two hundred masks, on a CPU.
 
-The encoder stays as it is, and so does the output for the smallest masks: people make the large ones first, and it was
-seen to be drawn away from the small ones within a round. The output for several prompts is written down.
+The encoder stays as it is, and so does the output for several prompts, which is written down.
 """
 
 NOT_WORSE_BY = 0.05

@@ -1,8 +1,9 @@
-"""The weights that the circle starts from: `tiny` before its training, with corrections and boxes written in."""
+"""The weights that the circle starts from: `tiny` before its training, and the heads of its three masks undone."""
 
 from pathlib import Path
 
 import torch
+from segment_anything.modeling import Sam
 
 from sa_pipeline.sam.tiny import build_tiny
 from sa_pipeline.training.export import export_weights
@@ -13,10 +14,15 @@ from sa_pipeline.training.train_tiny import OPTIMIZER
 
 SEED = 0
 
+UNDONE = tuple(f"mask_decoder.output_hypernetworks_mlps.{output}.layers.2." for output in (1, 2, 3))
+"""Last layers of the heads that draw the three masks of one click."""
+
 
 def ensure_undertrained(path: Path) -> Path:
     """Writes weights that have seen no mask, unless they are there: a decoder that is written down, the rest by chance.
 
+    What is written down draws masks about as good as training makes them, so that there would be little to learn from
+    people. Therefore noise as strong as the weights themselves lies over the last layers of the three masks' heads.
     The file is in the form of the shipped weights and the same on every call.
     """
     if not path.exists():
@@ -27,5 +33,13 @@ def ensure_undertrained(path: Path) -> Path:
             bind_positions(sam)
             bind_regions(sam)
             bind_corrections(sam)
+            _undo_heads(sam)
             export_weights(new_state(sam, OPTIMIZER, SEED), path)
     return path
+
+
+def _undo_heads(sam: Sam) -> None:
+    with torch.no_grad():
+        for name, weight in sam.named_parameters():
+            if name.startswith(UNDONE) and name.endswith(".weight"):
+                weight += torch.randn_like(weight) * weight.std()
