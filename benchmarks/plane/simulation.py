@@ -21,6 +21,7 @@ from sa_pipeline.artifacts import (
     AssetName,
     CheckpointRef,
     artifact_name,
+    export_tar_name,
     read_header,
     writing_table,
 )
@@ -112,6 +113,7 @@ def _write_shard(dataset: Dataset, shard: str, checkpoint: CheckpointRef) -> Non
         AssetName.SA1B_EXPORT, counts={"images": images, "masks": rows}, content_digest=hashlib.sha256().hexdigest()
     )
     index = ExportIndex(header=done.model_dump(mode="json"), tar_size=0, tar_sha256=done.content_digest, images=())
+    dataset.storage.write_bytes(export_tar_name(shard), b"")
     dataset.storage.write_bytes(artifact_name(AssetName.SA1B_EXPORT, shard), index.dump())
 
 
