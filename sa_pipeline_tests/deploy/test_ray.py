@@ -1,4 +1,4 @@
-"""A shard on a real Ray cluster whose worker is lost in the middle: four minutes on two busy cores, less on idle ones."""
+"""A shard on a real Ray cluster whose worker is lost in the middle; four minutes on two busy cores."""
 
 import json
 import os
