@@ -25,10 +25,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from prometheus_client import CollectorRegistry, generate_latest
 
-from sa_pipeline.artifacts import HEADER_KEY, ArtifactHeader, AssetName, artifact_name
+from sa_pipeline.artifacts import HEADER_KEY, ArtifactHeader, AssetName, artifact_name, export_tar_name
 from sa_pipeline.assets.common import IMAGE_SHARDS
 from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset, save_config
-from sa_pipeline.images.ledger import ledger_name
+from sa_pipeline.images.ledger import append_new_images, list_shards
 from sa_pipeline.monitoring import watching
 from sa_pipeline.monitoring.exporter import RunCollector
 from sa_pipeline.monitoring.shards import ShardState
@@ -36,7 +36,7 @@ from sa_pipeline.promotion import ref_in_use
 from sa_pipeline.provenance import expected_header
 from sa_pipeline.run_history import PARTITION_TAG
 from sa_pipeline.runs import ensure_dagster_home
-from sa_pipeline.settings import PipelineSettings, StudioSettings
+from sa_pipeline.settings import ImageSettings, PipelineSettings, StudioSettings
 from sa_pipeline.studio.app import create_app
 from sa_pipeline.studio.database import open_studio
 from sa_pipeline.studio.observing import Observer
@@ -125,12 +125,14 @@ def _look_at_all(watcher: watching.Watcher) -> None:
 def _make(dataset: Dataset, instance: dg.DagsterInstance, shards: int) -> None:
     """Files that hold nothing but their headers, and a run of each shard."""
     checkpoint = ref_in_use(dataset)
-    for folder in ("ledger", *AssetName):
+    for folder in ("source", *AssetName):
         (dataset.home / folder).mkdir()
-    names = [f"{number:06d}" for number in range(shards)]
+    for number in range(shards):
+        (dataset.home / "source" / f"{number:06d}.jpg").write_text(str(number))
+    append_new_images(dataset.storage, str(dataset.home / "source"), ImageSettings(images_per_shard=1))
+    names = list_shards(dataset.storage)
     instance.add_dynamic_partitions(str(IMAGE_SHARDS.name), names)
     for shard in names:
-        (dataset.home / ledger_name(shard)).write_bytes(shard.encode())
         for asset in AssetName:
             header = expected_header(dataset, asset, shard, checkpoint)
             counts = {"images": 64, "masks": 6400}
@@ -148,7 +150,8 @@ def _write(dataset: Dataset, header: ArtifactHeader) -> None:
             text = json.dumps({"__metadata__": {HEADER_KEY: header.dump()}}).encode()
             path.write_bytes(len(text).to_bytes(8, "little") + text)
         case AssetName.SA1B_EXPORT:
-            path.write_text(json.dumps({"header": header.model_dump(mode="json")}))
+            (dataset.home / export_tar_name(header.partition)).touch()
+            path.write_text(json.dumps({"tar_size": 0, "header": header.model_dump(mode="json")}))
         case _:
             schema = pa.schema([pa.field("image_id", pa.int64())], metadata={HEADER_KEY: header.dump()})
             pq.write_table(schema.empty_table(), path)

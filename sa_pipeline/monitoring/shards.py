@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sa_pipeline.artifacts import AssetName, CheckpointRef, read_header
 from sa_pipeline.dataset import Dataset
+from sa_pipeline.errors import ArtifactError, StorageError
 from sa_pipeline.images.ledger import list_shards
 from sa_pipeline.provenance import Freshness, shard_freshness
 
@@ -36,17 +37,19 @@ class Examined:
 
 
 def examine(dataset: Dataset, shard: str, checkpoint: CheckpointRef) -> Examined:
-    """Reads the headers of a shard's files.
+    """Reads the headers of a shard's files; a shard with damaged ones is stale.
 
     Raises:
         StorageError: They cannot be read.
     """
-    states = set(shard_freshness(dataset, shard, checkpoint).values())
-    if states == {Freshness.FRESH}:
+    try:
+        states = set(shard_freshness(dataset, shard, checkpoint).values())
         state = ShardState.COMPLETE
-    else:
-        state = ShardState.MISSING if Freshness.MISSING in states else ShardState.STALE
-    exported = None if state is ShardState.MISSING else read_header(dataset.storage, AssetName.SA1B_EXPORT, shard)
+        if states != {Freshness.FRESH}:
+            state = ShardState.MISSING if Freshness.MISSING in states else ShardState.STALE
+        exported = None if state is ShardState.MISSING else read_header(dataset.storage, AssetName.SA1B_EXPORT, shard)
+    except ArtifactError:
+        return Examined(ShardState.STALE, 0, 0)
     counts = exported.counts if exported else {}
     return Examined(state, counts.get("images", 0), counts.get("masks", 0))
 
@@ -92,9 +95,13 @@ class ShardBook:
         end = time.monotonic() + seconds
         while self._waiting and time.monotonic() < end:
             shard = next(iter(self._waiting))
-            if shard in self._examined:
-                self._examined[shard] = examine(dataset, shard, checkpoint)
             del self._waiting[shard]
+            try:
+                if shard in self._examined:
+                    self._examined[shard] = examine(dataset, shard, checkpoint)
+            except StorageError:
+                self._waiting[shard] = None  # behind the others, which may be readable
+                raise
 
     def count(self, failed: Collection[str]) -> Mapping[ShardState, int]:
         """Number of shards in each state.

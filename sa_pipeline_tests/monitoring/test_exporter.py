@@ -79,11 +79,14 @@ def test_runs_and_shards_are_told_as_they_go(
     save_config(open_dataset(dataset.home, dataset.config.model_copy(update={"settings": settings})))
     wait_for(url, {"stale": 1, "failed": 1})
 
-    # So does a person who removes a file: the sweep finds it.
-    dataset.storage.remove("filtered_masks/000000.parquet")
+    # What a disk or a person did to a file is found by the sweep.
     monkeypatch.setattr(shard_book, "SWEEP_SECONDS", 0.0)
-    seen = wait_for(url, {"missing": 1, "failed": 1})
-    assert seen.value("sa_pipeline_exported_images") == 0
+    dataset.storage.write_bytes("sa1b_export/sa_000000.index.json", b"damaged")
+    wait_until(lambda: scrape(url).value("sa_pipeline_exported_images") == 0, "the damaged export", 300)
+    assert states(scrape(url)) == {"stale": 1, "failed": 1}
+    assert httpx.get(f"{url}/health/ready").status_code == 200
+    dataset.storage.remove("filtered_masks/000000.parquet")
+    wait_for(url, {"missing": 1, "failed": 1})
 
 
 def test_queue_daemons_and_disk(dataset: Dataset, instance: dg.DagsterInstance, url: str) -> None:
