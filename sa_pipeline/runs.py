@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from sa_pipeline.assets.annotation_tasks import AnnotationTasksConfig
 from sa_pipeline.assets.common import IMAGE_SHARDS, PASSED_OVER, STOPPED
@@ -114,7 +114,7 @@ def run_shard(dataset: Dataset, shard: str, instance: dg.DagsterInstance) -> Run
     Raises:
         KeyboardInterrupt: The run was stopped; Dagster marks it as failed.
     """
-    instance.add_dynamic_partitions(str(IMAGE_SHARDS.name), [shard])
+    _ensure_partition(instance, IMAGE_SHARDS, shard)
     return _run(dataset, "shard_masks", instance, partition_key=shard)
 
 
@@ -124,7 +124,7 @@ def run_embeddings(dataset: Dataset, shard: str, instance: dg.DagsterInstance) -
     Raises:
         KeyboardInterrupt: The run was stopped; Dagster marks it as failed.
     """
-    instance.add_dynamic_partitions(str(IMAGE_SHARDS.name), [shard])
+    _ensure_partition(instance, IMAGE_SHARDS, shard)
     return _run(dataset, "shard_embeddings", instance, partition_key=shard)
 
 
@@ -145,7 +145,7 @@ def run_detector(dataset: Dataset, round_name: str, instance: dg.DagsterInstance
     Raises:
         KeyboardInterrupt: The run was stopped; the training is saved.
     """
-    instance.add_dynamic_partitions(str(ANNOTATION_ROUNDS.name), [round_name])
+    _ensure_partition(instance, ANNOTATION_ROUNDS, round_name)
     return _run(dataset, "round_detector", instance, partition_key=round_name)
 
 
@@ -170,7 +170,7 @@ def _run_configured(
     dataset: Dataset, job: str, asset: str, round_name: str, config: dg.Config, instance: dg.DagsterInstance
 ) -> RunOutcome:
     require_round_name(round_name)
-    instance.add_dynamic_partitions(str(ANNOTATION_ROUNDS.name), [round_name])
+    _ensure_partition(instance, ANNOTATION_ROUNDS, round_name)
     ops = {"ops": {asset: {"config": config.model_dump(mode="json")}}}
     return _run(dataset, job, instance, partition_key=round_name, config=ops)
 
@@ -200,7 +200,7 @@ def _known_round(dataset: Dataset, round_name: str, instance: dg.DagsterInstance
     # Asked first, so that a slip of the keyboard does not become a partition.
     with opened_studio(dataset) as studio, studio.read() as connection:
         stage = read_round(connection, round_name).stage
-    instance.add_dynamic_partitions(str(ANNOTATION_ROUNDS.name), [round_name])
+    _ensure_partition(instance, ANNOTATION_ROUNDS, round_name)
     return stage
 
 
@@ -340,3 +340,9 @@ def _was_stopped(event: dg.DagsterEvent) -> bool:
         return False
     error = event.job_failure_data.error
     return error is not None and error.cls_name in (dg.DagsterExecutionInterruptedError.__name__, "KeyboardInterrupt")
+
+
+def _ensure_partition(instance: dg.DagsterInstance, partitions: dg.DynamicPartitionsDefinition, key: str) -> None:
+    # Of two processes that find it missing in the same moment, Dagster refuses the second one's insertion.
+    with contextlib.suppress(IntegrityError):
+        instance.add_dynamic_partitions(str(partitions.name), [key])
