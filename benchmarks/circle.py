@@ -7,8 +7,8 @@ BSDS500's `train` photographs are the source, and people's segments of them what
 those of `val` are never in the dataset, and the weights of each round are measured on some of them. Everything runs as
 it does for people: the studio's server in a process of its own, simulated annotators and a reviewer at its HTTP API,
 Dagster's runs on the instance in `turn/home`, which `sa-pipeline ui --home turn/home` shows. The weights at the start
-are `tiny`'s before its training, with the heads of its three masks undone. Killed anywhere and started again with the
-same options, it goes on. docs/circle.md has figures.
+are `tiny`'s before its training, with corrections and boxes written in. Killed anywhere and started again with the same
+options, it goes on. docs/circle.md has figures.
 """
 
 import argparse
@@ -57,6 +57,11 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=value, help=f"{text}; default {value}")
     parser.add_argument("--held-out", type=float, default=0.1, help="share by which weights are promoted")
     parser.add_argument(
+        "--undone",
+        action="store_true",
+        help="start from weights whose masks are poor: noise over the last layers of the three masks' heads",
+    )
+    parser.add_argument(
         "--by-daemon",
         action="store_true",
         help="let the sensor round_done and Dagster's daemon ask for each step; ends with the semi-automatic round",
@@ -82,7 +87,7 @@ def main() -> None:
 
 def turn(plan: Plan, folder: Path) -> list[Figures]:
     """Does all steps that are not done."""
-    checkpoint = ensure_undertrained(folder / "undertrained.safetensors")
+    checkpoint = ensure_undertrained(folder / "undertrained.safetensors", undone=plan.undone)
     config = DatasetConfig(source=str(plan.images), settings=plan.settings(checkpoint))
     dataset = open_dataset(folder / "home", config)
     save_config(dataset)
@@ -135,6 +140,7 @@ def _plan(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Plan:
         segments=sizes["segments"],
         automatic=sizes["automatic"],
         held_out=given.held_out,
+        undone=given.undone,
         by_daemon=given.by_daemon,
     )
 

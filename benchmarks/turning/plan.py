@@ -12,7 +12,6 @@ PLAN = "plan.json"
 
 TRAINING: dict[str, Any] = {
     "only": [
-        "mask_decoder.output_hypernetworks_mlps.1.",
         "mask_decoder.output_hypernetworks_mlps.2.",
         "mask_decoder.output_hypernetworks_mlps.3.",
         "mask_decoder.iou_prediction_head.",
@@ -25,7 +24,7 @@ TRAINING: dict[str, Any] = {
     "corrections": 1,
     "repeats": 0,
     "jitter": [0.8, 1.2],
-    "learning_rate": 1e-3,
+    "learning_rate": 3e-4,
     "learning_rate_images": None,
     "weight_decay": 0.02,
     "warmup_steps": 20,
@@ -34,8 +33,16 @@ TRAINING: dict[str, Any] = {
 }
 """Changes to the preset `retrain` for `tiny` and some two hundred masks, on a CPU.
 
-The encoder stays as it is, and so does the output for several prompts, which is written down.
+The encoder stays as it is, and so does the output for the smallest masks: people make the large ones first, and it was
+seen to be drawn away from the small ones within a round. The output for several prompts is written down.
 """
+
+TRAINING_OF_UNDONE: dict[str, Any] = {
+    **TRAINING,
+    "only": ["mask_decoder.output_hypernetworks_mlps.1.", *TRAINING["only"]],
+    "learning_rate": 1e-3,
+}
+"""Where the heads of all three masks have to be learned anew."""
 
 NOT_WORSE_BY = 0.05
 """Of IoU; a round holds out a dozen masks, on which chance makes as much."""
@@ -57,6 +64,7 @@ class Plan(BaseModel):
         segments: Clicked on in each.
         automatic: Shards of the last stage, after those of the rounds.
         held_out: Share of the dataset's photographs by which weights are promoted.
+        undone: Whether the weights at the start draw poor masks.
         by_daemon: Whether Dagster's daemon asks for each step; rounds then draw their photographs by chance.
     """
 
@@ -74,6 +82,7 @@ class Plan(BaseModel):
     segments: int = Field(ge=1)
     automatic: int = Field(ge=0)
     held_out: float = Field(ge=0.0, lt=1.0)
+    undone: bool = False
     by_daemon: bool = False
 
     def settings(self, checkpoint: Path) -> PipelineSettings:
@@ -86,7 +95,7 @@ class Plan(BaseModel):
                 "detector": DetectorSettings(steps=self.detector_steps),
                 "rounds": RoundsSettings(
                     held_out_share=self.held_out,
-                    training={**TRAINING, "steps": self.steps},
+                    training={**(TRAINING_OF_UNDONE if self.undone else TRAINING), "steps": self.steps},
                     not_worse_by=NOT_WORSE_BY,
                     next=self._rounds() if self.by_daemon else (),
                 ),

@@ -1,4 +1,4 @@
-"""The weights that the circle starts from: `tiny` before its training, and the heads of its three masks undone."""
+"""The weights that the circle starts from: `tiny` before its training, with corrections and boxes written in."""
 
 from pathlib import Path
 
@@ -18,12 +18,16 @@ UNDONE = tuple(f"mask_decoder.output_hypernetworks_mlps.{output}.layers.2." for 
 """Last layers of the heads that draw the three masks of one click."""
 
 
-def ensure_undertrained(path: Path) -> Path:
+def ensure_undertrained(path: Path, *, undone: bool = False) -> Path:
     """Writes weights that have seen no mask, unless they are there: a decoder that is written down, the rest by chance.
 
-    What is written down draws masks about as good as training makes them, so that there would be little to learn from
-    people. Therefore noise as strong as the weights themselves lies over the last layers of the three masks' heads.
     The file is in the form of the shipped weights and the same on every call.
+
+    Args:
+        path: The file.
+        undone: What is written down draws masks about as good as training makes them, so that people's masks have
+            little to teach. With `undone`, noise as strong as the weights themselves lies over the last layers of the
+            three masks' heads.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +37,8 @@ def ensure_undertrained(path: Path) -> Path:
             bind_positions(sam)
             bind_regions(sam)
             bind_corrections(sam)
-            _undo_heads(sam)
+            if undone:
+                _undo_heads(sam)
             export_weights(new_state(sam, OPTIMIZER, SEED), path)
     return path
 
