@@ -73,7 +73,7 @@ def test_shards_whose_embeddings_are_missing_or_cut_off_are_passed_over_with_the
     storage.write_bytes(name, storage.read_bytes(name)[:-100])
     report = fill_queue(studio, "assisted-1")
     assert report.counts["images"] == 2
-    assert "was cut off" in report.passed_over["000001"]
+    assert "is damaged" in report.passed_over["000001"]
     storage.remove(name)
     assert "does not exist" in fill_queue(studio, "assisted-1").passed_over["000001"]
 
