@@ -81,6 +81,11 @@ class Dagster:
         with urllib.request.urlopen(request, timeout=120) as answer:
             return dict(json.load(answer)["data"])
 
+    def turn_sensor_on(self, name: str) -> None:
+        """As the switch in the UI does."""
+        command = [sys.executable, "-m", "dagster", "sensor", "start", name, *CODE]
+        subprocess.run(command, env=environment_of(self._dataset), check=True, capture_output=True)
+
     def stop(self) -> None:
         """Kills all processes that were started, and what they started."""
         for process in self._started:

@@ -1,7 +1,8 @@
-"""SIGKILL of each process that a backfill needs, its database among them."""
+"""SIGKILL of each process that a backfill needs, its database among them; and one daemon too many."""
 
 import os
 import signal
+from collections import Counter
 
 import dagster as dg
 import pytest
@@ -70,5 +71,19 @@ def test_a_backfill_ends_whichever_of_its_processes_are_killed(database, new_dat
         assert instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE
         dagster.start_webserver()
         wait_until(lambda: dagster.backfill_status(backfill) == "COMPLETED_SUCCESS", "the backfill", PATIENCE_SECONDS)
+    assert digests(dataset) == digests(undisturbed)
+    assert left_aside(dataset) == []
+
+
+def test_two_daemons_ask_for_each_shard_once(new_dataset, undisturbed) -> None:
+    dataset = new_dataset("home")
+    put_instance(dataset)
+    with ensure_dagster_home(dataset) as instance, dagster_of(dataset) as dagster:
+        dagster.start_daemon()
+        dagster.start_daemon()
+        dagster.turn_sensor_on("new_images")
+        wait_until(lambda: done(instance) == set(SHARDS), "all shards", PATIENCE_SECONDS)
+        requested = Counter(run.tags[PARTITION_TAG] for run in runs_of_shards(instance) if run.root_run_id is None)
+    assert requested == dict.fromkeys(SHARDS, 1)
     assert digests(dataset) == digests(undisturbed)
     assert left_aside(dataset) == []
