@@ -55,7 +55,8 @@ def test_a_backfill_ends_whichever_of_its_processes_are_killed(database, new_dat
         backfill = dagster.launch_backfill(SHARDS)
 
         wait_for_candidates(dataset, SHARDS[0])
-        (run,) = runs_of_shards(instance, dg.DagsterRunStatus.STARTED)
+        started = runs_of_shards(instance, dg.DagsterRunStatus.STARTED)
+        (run,) = [run for run in started if run.tags[PARTITION_TAG] == SHARDS[0]]
         os.kill(worker_pid(instance, run.run_id), signal.SIGKILL)
         webserver.kill()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sa_pipeline.artifacts import AssetName, CheckpointRef, artifact_name
+from sa_pipeline.artifacts import AssetName, CheckpointRef, artifact_name, export_tar_name
 from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset
 from sa_pipeline.images.ledger import ledger_name
 from sa_pipeline.report import page
@@ -42,7 +42,8 @@ def written(tmp_path) -> Dataset:
             "checkpoint": CheckpointRef(name="tiny", architecture="tiny", digest="ab" * 32),
         }
     )
-    index = json.dumps({"header": export.model_dump(mode="json")})
+    dataset.storage.write_bytes(export_tar_name(SHARD), b"")
+    index = json.dumps({"header": export.model_dump(mode="json"), "tar_size": 0})
     dataset.storage.write_bytes(artifact_name(AssetName.SA1B_EXPORT, SHARD), index.encode())
     dataset.storage.write_bytes(ledger_name(SHARD), b"")
     return dataset
