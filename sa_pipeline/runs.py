@@ -63,6 +63,8 @@ def ensure_dagster_home(dataset: Dataset) -> Iterator[dg.DagsterInstance]:
         with dg.DagsterInstance.from_config(str(dataset.dagster_home)) as instance:
             yield instance
     except (OSError, OperationalError) as error:
+        if isinstance(error, OSError) and error.errno is None:  # somebody's own, such as a TimeoutError
+            raise
         reason = error.orig if isinstance(error, OperationalError) else error.strerror
         raise StorageError(
             f"Dagster cannot use its files in {dataset.dagster_home}: {reason or error}; see that the disk is not full "

@@ -15,6 +15,7 @@ import pytest
 
 from sa_pipeline.artifacts import export_tar_name
 from sa_pipeline.assets.common import IMAGE_SHARDS
+from sa_pipeline.cli import CODE_SERVER_PATIENCE
 from sa_pipeline.dataset import HOME_VARIABLE, STORAGE_VARIABLE, Dataset, open_dataset, save_config
 from sa_pipeline.images.ledger import append_new_images, list_shards
 from sa_pipeline.run_history import shard_of
@@ -56,8 +57,9 @@ def daemon(cluster: RayCluster, storage: Dataset, monkeypatch: pytest.MonkeyPatc
     put_instance(storage, "ray")
     monkeypatch.setenv("DAGSTER_HOME", str(storage.dagster_home))
     monkeypatch.setenv(HOME_VARIABLE, str(storage.home))
+    monkeypatch.setenv("DAGSTER_GRPC_TIMEOUT_SECONDS", CODE_SERVER_PATIENCE)
     command = [sys.executable, "-m", "dagster._daemon", "run", "-m", "sa_pipeline.definitions"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(command, start_new_session=True)
     yield
     os.killpg(process.pid, signal.SIGTERM)
     process.wait(60)
@@ -86,7 +88,7 @@ def test_a_shard_survives_the_loss_of_its_worker_and_equals_one_made_on_one_mach
         launch(SHARD)
         started = dg.RunsFilter(job_name="shard_masks", statuses=[dg.DagsterRunStatus.STARTED])
         succeeded = dg.RunsFilter(job_name="shard_masks", statuses=[dg.DagsterRunStatus.SUCCESS])
-        wait_for("the run to start", lambda: bool(instance.get_runs(started)), 400)
+        wait_for("the run to start", lambda: bool(instance.get_runs(started)), 600)
         (first,) = instance.get_runs(started)
         worker = worker_of(cluster, first.run_id)
         assert worker not in (None, HEAD)
