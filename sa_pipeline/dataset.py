@@ -101,6 +101,27 @@ def open_dataset(home: str | Path | None = None, config: DatasetConfig | None = 
     return Dataset(home=folder, config=config, storage=Storage(config.storage_url or folder))
 
 
+def open_stored(url: str) -> Dataset | None:
+    """Opens a dataset by its storage alone, with the settings that lie there.
+
+    Args:
+        url: Path or URL of the storage.
+
+    Returns:
+        The dataset, whose home is of no meaning; None where no settings lie there. `SA_PIPELINE_PRESET` and
+        `SA_PIPELINE_CHECKPOINT` override what they say.
+
+    Raises:
+        SettingsError: The settings file or an environment variable has a wrong field or value.
+        StorageError: The storage does not answer.
+    """
+    storage = Storage(url)
+    config = _read_settings_file(storage)
+    if config is None:
+        return None
+    return Dataset(Path(url), _with_environment(config, {**os.environ, STORAGE_VARIABLE: url}), storage)
+
+
 def is_home(folder: Path) -> bool:
     """Whether a folder is the home of a dataset that was run."""
     return (folder / SETTINGS_FILE).is_file() and (folder / DAGSTER_FOLDER).is_dir()
@@ -120,12 +141,17 @@ def save_config(dataset: Dataset) -> None:
 
 def _read_config(home: Path) -> DatasetConfig:
     shared = os.environ.get(STORAGE_VARIABLE)
-    for place in (Storage(url) for url in (shared, home) if url):
-        try:
-            return _parse_config(place.read_bytes(SETTINGS_FILE), name=place.url_of(SETTINGS_FILE))
-        except MissingFileError:
-            continue
+    for url in (shared, home):
+        if url and (config := _read_settings_file(Storage(url))) is not None:
+            return config
     return DatasetConfig()
+
+
+def _read_settings_file(place: Storage) -> DatasetConfig | None:
+    try:
+        return _parse_config(place.read_bytes(SETTINGS_FILE), name=place.url_of(SETTINGS_FILE))
+    except MissingFileError:
+        return None
 
 
 def _parse_config(content: bytes, *, name: str) -> DatasetConfig:

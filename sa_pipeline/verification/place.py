@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sa_pipeline.artifacts import AssetName, artifact_name, export_tar_name
-from sa_pipeline.dataset import SETTINGS_FILE, Dataset, DatasetConfig, open_dataset
+from sa_pipeline.dataset import SETTINGS_FILE, Dataset, DatasetConfig, open_dataset, open_stored
 from sa_pipeline.errors import MissingFileError
 from sa_pipeline.images.ledger import LEDGER, list_shards
 from sa_pipeline.storage import Storage
@@ -21,11 +21,14 @@ class Place:
         dataset: Of exports alone, only its storage is meant.
         alone: Whether there are exports and nothing else, in the storage's root.
         settings_known: Whether the dataset's settings are its own, so that stale files can be told.
+        stored: Whether they lie in a storage that was named, maybe somebody else's: what finds faces and plates is code
+            and files of whoever wrote them, so it is not loaded, and not compared.
     """
 
     dataset: Dataset
     alone: bool
     settings_known: bool
+    stored: bool = False
 
     @property
     def storage(self) -> Storage:
@@ -65,21 +68,23 @@ def find_place(where: str | None, home: Path | None = None) -> Place:
     """Tells what a path or URL is.
 
     Args:
-        where: The home of a dataset, the root of a dataset's storage, or a folder of exports; None: the home.
+        where: The home of a dataset, the root of a dataset's storage, or a folder of exports; None: the home. Of a
+            storage, the settings that lie in it are the dataset's.
         home: As in `open_dataset`; used where `where` is None.
 
     Raises:
         MissingFileError: There is no dataset and no export.
         StorageError: It cannot be reached.
-        SettingsError: The home's settings are wrong.
+        SettingsError: The settings of the home, or of the storage, are wrong.
     """
     if where is None or _is_home(where):
         dataset = open_dataset(home if where is None else where)
         place = Place(dataset, alone=False, settings_known=True)
         named = str(dataset.home)
     else:
-        dataset = Dataset(home=Path(where), config=DatasetConfig(), storage=Storage(where))
-        place = Place(dataset, alone=False, settings_known=False)
+        stored = open_stored(where) if "://" in where else None
+        dataset = stored or Dataset(home=Path(where), config=DatasetConfig(), storage=Storage(where))
+        place = Place(dataset, alone=False, settings_known=stored is not None, stored=stored is not None)
         named = where
     if list_shards(place.storage) or list_export_shards(place):
         return place

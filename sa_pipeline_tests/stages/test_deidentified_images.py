@@ -15,8 +15,8 @@ from sa_pipeline.annotated.references import ReferenceMasks
 from sa_pipeline.artifacts import AssetName, artifact_name, export_tar_name, read_header, read_table
 from sa_pipeline.cards.write import write_cards
 from sa_pipeline.catalog.build import build_catalog
-from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset
-from sa_pipeline.errors import ArtifactError
+from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset, save_config
+from sa_pipeline.errors import ArtifactError, SettingsError
 from sa_pipeline.images.jpeg import decode_jpeg
 from sa_pipeline.images.ledger import append_new_images
 from sa_pipeline.images.stored import read_jpeg
@@ -38,7 +38,7 @@ from sa_pipeline.stages.sa1b_export import make_sa1b_export
 from sa_pipeline.studio.matching import ImageIndex
 from sa_pipeline.studio.pictures import Pictures
 from sa_pipeline.verification.findings import FindingKind
-from sa_pipeline.verification.place import Place
+from sa_pipeline.verification.place import Place, find_place
 from sa_pipeline.verification.verify import verify
 from sa_pipeline_tests.conftest import SMALL_MASKS
 
@@ -248,3 +248,11 @@ def test_verify_finds_the_dataset_sound_and_a_picture_that_is_not_the_blurred_on
     plain = with_deidentification(dataset, enabled=False)
     make_sa1b_export(plain, SHARD)
     assert {finding.kind for finding in verify(place, jobs=1).findings} & {FindingKind.STALE, FindingKind.DAMAGED}
+
+
+def test_verify_loads_no_detector_that_the_settings_of_a_storage_name(blurred, tmp_path) -> None:
+    dataset = with_deidentification(copy_of(blurred, tmp_path / "home"), enabled=True, faces="somebody.elses:detector")
+    save_config(dataset)
+    assert verify(find_place(f"file://{dataset.home}")).findings == ()
+    with pytest.raises(SettingsError, match=r"somebody\.elses:detector"):
+        verify(find_place(str(dataset.home)))
