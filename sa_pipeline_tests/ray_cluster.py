@@ -37,7 +37,9 @@ class RayCluster:
         self.names = [HEAD, *(f"worker-{number + 1}" for number in range(workers))]
         self._folder = folder
         self._home = home
-        self._environment = {**environment, "RAY_USAGE_STATS_ENABLED": "0"}
+        # Jobs call `dagster` by its name, as on a machine whose virtual environment is activated.
+        path = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
+        self._environment = {**environment, "PATH": path, "RAY_USAGE_STATS_ENABLED": "0"}
         self._port, self._dashboard, client = free_ports(3)
         self._head_options = ["--head", f"--port={self._port}", f"--dashboard-port={self._dashboard}"]
         self._head_options += ["--num-cpus=0", f"--ray-client-server-port={client}", f"--temp-dir={folder}"]
