@@ -51,7 +51,7 @@ def correction_click(
 
 
 def _farthest(region: npt.NDArray[np.bool_], forbidden: Sequence[Click]) -> tuple[int, int, float]:
-    """Column, row and distance to the boundary in px of the region's innermost pixel; distance 0 if there is none."""
+    """Column, row and squared distance to the boundary, px², of the region's innermost pixel; 0 if there is none."""
     rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
     if len(rows) == 0:
         return 0, 0, 0.0
@@ -59,9 +59,11 @@ def _farthest(region: npt.NDArray[np.bool_], forbidden: Sequence[Click]) -> tupl
     window = region[top : rows[-1] + 1, left : columns[-1] + 1]
     padded = np.pad(window, 1).astype(np.uint8)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    # Its last bits depend on where the array lies in memory, and would choose among equally far pixels. Squares are whole.
+    squared = np.rint(np.square(distance, dtype=np.float64))
     for click in forbidden:
         row, column = click.y - top, click.x - left
         if 0 <= row < window.shape[0] and 0 <= column < window.shape[1]:
-            distance[row, column] = 0
-    row, column = divmod(int(distance.argmax()), window.shape[1])
-    return int(left + column), int(top + row), float(distance[row, column])
+            squared[row, column] = 0
+    row, column = divmod(int(squared.argmax()), window.shape[1])
+    return int(left + column), int(top + row), float(squared[row, column])

@@ -1,6 +1,8 @@
 """Where the simulated annotator clicks."""
 
+import cv2
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from sa_pipeline.evaluation.clicks import Click, centre_click, correction_click
 
@@ -37,3 +39,13 @@ def test_no_error_no_click_and_no_pixel_twice() -> None:
     first = correction_click(hole, target)
     assert first == Click(12, 12, True)
     assert correction_click(hole, target, [first]) is None
+
+
+def test_of_equally_far_pixels_the_first_is_clicked() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(100):
+        noise = random.normal(size=random.integers(10, 60, 2)).astype(np.float32)
+        target = np.tile(np.pad(cv2.GaussianBlur(noise, (0, 0), 5) > -0.02, 1), (2, 2))
+        squared = np.rint(distance_transform_edt(target) ** 2)
+        row, column = np.unravel_index(squared.argmax(), squared.shape)
+        assert centre_click(target) == Click(column, row, foreground=True)
