@@ -59,7 +59,7 @@ def _farthest(region: npt.NDArray[np.bool_], forbidden: Sequence[Click]) -> tupl
     window = region[top : rows[-1] + 1, left : columns[-1] + 1]
     padded = np.pad(window, 1).astype(np.uint8)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    # Its last bits depend on where the array lies in memory, and would choose among equally far pixels. Squares are whole.
+    # Its last bits depend on where the array lies in memory, and would choose among equals; its squares are whole.
     squared = np.rint(np.square(distance, dtype=np.float64))
     for click in forbidden:
         row, column = click.y - top, click.x - left
