@@ -42,6 +42,7 @@ from sa_pipeline.checks.shard_checks import SHARD_CHECKS
 from sa_pipeline.logs import configure_logging
 from sa_pipeline.resources import DatasetResource
 from sa_pipeline.round_automation import close_round_job, round_done
+from sa_pipeline.verification_job import verify_dataset, weekly_verification
 
 # Dagster loads this file in each of its processes that run our code, before it makes the loggers of a run.
 configure_logging()
@@ -83,7 +84,9 @@ defs = dg.Definitions(
         round_audit,
         round_detector,
         refresh_catalog,
+        verify_dataset,
     ],
+    schedules=[weekly_verification],
     sensors=[new_images, nightly_backfill, catalog_after_shards, round_done],
     resources={"data": DatasetResource()},
     # One process per run, also for backfills from the UI, so that a shard's run loads the checkpoint once.

@@ -1,6 +1,5 @@
 """`sa-pipeline verify`: is a dataset, or a folder of exports, what was written?"""
 
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,7 @@ from rich.table import Table
 from sa_pipeline.errors import VerificationError
 from sa_pipeline.progress import TerminalProgress
 from sa_pipeline.shell_options import INTERRUPTED, HomeOption
-from sa_pipeline.verification.findings import FAULTS, FindingKind, VerificationReport
+from sa_pipeline.verification.findings import FindingKind, VerificationReport
 
 FINDINGS_PRINTED = 50
 COLORS = {
@@ -77,12 +76,4 @@ def _print(report: VerificationReport) -> None:
         f"{report.megabytes_per_second:.0f}",
     )
     console.print(table)
-    counts = Counter(finding.kind for finding in report.findings)
-    told = ", ".join(f"{counts[kind]} {kind}" for kind in FindingKind if counts[kind])
-    if not report.findings:
-        console.print("[green]Every digest, record and count is as it was written.[/]", highlight=False)
-    elif report.ok:
-        console.print(f"[green]Nothing is damaged or missing[/]; {told}.", highlight=False)
-    else:
-        faults = sum(counts[kind] for kind in FAULTS)
-        console.print(f"[red]{faults} fault{'s' if faults > 1 else ''}[/]: {told}.", highlight=False)
+    console.print(report.verdict, style="green" if report.ok else "red", highlight=False)

@@ -55,6 +55,7 @@ def test_no_shard_starts_by_itself_until_somebody_switches_it_on_but_the_catalog
     assert repository.get_sensor_def("catalog_after_shards").default_status.value == "RUNNING"
     for name in ("new_images", "nightly_backfill", "round_done"):
         assert repository.get_sensor_def(name).default_status.value == "STOPPED"
+    assert repository.get_schedule_def("weekly_verification").default_status.value == "STOPPED"
 
 
 def test_definitions_load_without_torch() -> None:

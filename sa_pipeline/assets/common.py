@@ -69,7 +69,7 @@ def _place(context: object) -> dict[str, object]:
     return found | ({kind: partition} if partition is not None else {})
 
 
-def log_progress(context: dg.AssetExecutionContext) -> Progress:
+def log_progress(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Progress:
     """Progress as lines in the run's log, and in the terminal if the run was started there."""
     return with_watcher(LogProgress(context.log.info))
 

@@ -1,6 +1,7 @@
 """What a verification finds: sentences for people, counts, and whether all is well."""
 
 import enum
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -119,6 +120,23 @@ class VerificationReport(BaseModel):
     def ok(self) -> bool:
         """Whether nothing is damaged or missing."""
         return not any(finding.kind in FAULTS for finding in self.findings)
+
+    @property
+    def counts(self) -> Counter[FindingKind]:
+        """Number of findings of each kind."""
+        return Counter(finding.kind for finding in self.findings)
+
+    @property
+    def verdict(self) -> str:
+        """In a sentence, how the dataset is."""
+        counts = self.counts
+        told = ", ".join(f"{counts[kind]} {kind}" for kind in FindingKind if counts[kind])
+        if not self.findings:
+            return "Every digest, record and count is as it was written."
+        if self.ok:
+            return f"Nothing is damaged or missing; {told}."
+        faults = sum(counts[kind] for kind in FAULTS)
+        return f"{faults} fault{'s' if faults > 1 else ''}: {told}."
 
     @property
     def megabytes_per_second(self) -> float:
