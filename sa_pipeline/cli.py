@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset, save_config
+from sa_pipeline.dataset import Dataset, open_dataset, save_config
 from sa_pipeline.errors import SaPipelineError
 from sa_pipeline.logs import LOG_FORMAT_VARIABLE, LogFormat, configure_logging, logs_json
 from sa_pipeline.progress import TerminalProgress
@@ -74,12 +74,9 @@ def demo(
 
     Example: sa-pipeline demo
     """
-    from sa_pipeline.demo import copy_demo_images
+    from sa_pipeline.demo import with_demo_images
 
-    dataset = open_dataset(output)
-    copy_demo_images(dataset.home / "demo_images")
-    config = DatasetConfig(source=str(dataset.home / "demo_images"), settings=preset("fast"))
-    _run(open_dataset(dataset.home, config))
+    _run(with_demo_images(open_dataset(output), preset("fast")))
 
 
 @app.command()

@@ -11,15 +11,15 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset, save_config
-from sa_pipeline.demo import copy_demo_images
+from sa_pipeline.dataset import Dataset, save_config
+from sa_pipeline.demo import with_demo_images
 from sa_pipeline.errors import StudioError
 from sa_pipeline.images.ledger import append_new_images, list_shards
 from sa_pipeline.logs import logs_json
 from sa_pipeline.metrics_server import METRICS_HOST
 from sa_pipeline.progress import Progress, TerminalProgress, watched_by
 from sa_pipeline.promotion import ref_in_use
-from sa_pipeline.settings import preset
+from sa_pipeline.settings import PipelineSettings, preset
 from sa_pipeline.shell_options import (
     INTERRUPTED,
     CheckpointOption,
@@ -92,7 +92,8 @@ def annotate(
         home, source=source, preset_name=preset_name, checkpoint=checkpoint, command="sa-pipeline annotate"
     )
     if dataset.config.source is None and not list_shards(dataset.storage):
-        dataset = _with_demo_images(dataset, chosen_settings=preset_name is not None)
+        chosen = preset_name is not None
+        dataset = with_demo_images(dataset, dataset.settings if chosen else _suiting_settings(dataset.settings))
     try:
         prepared = prepare_annotation(dataset, round_name, TerminalProgress(), prefilled=prefilled, audit=audit)
         for failure in prepared.failures:
@@ -171,22 +172,10 @@ def prepare_annotation(
     return prepared
 
 
-def _with_demo_images(dataset: Dataset, *, chosen_settings: bool) -> Dataset:
-    """The dataset with the demo's photographs as its source, and settings that suit the built-in checkpoint."""
-    folder = dataset.home / "demo_images"
-    copy_demo_images(folder)
-    settings = dataset.settings
-    if not chosen_settings:
-        fast = preset("fast")
-        settings = fast.model_copy(
-            update={
-                "studio": settings.studio,
-                "rounds": settings.rounds,
-                "detector": settings.detector,
-                "checkpoint": settings.checkpoint,
-            }
-        )
-    return open_dataset(dataset.home, DatasetConfig(source=str(folder), settings=settings))
+def _suiting_settings(settings: PipelineSettings) -> PipelineSettings:
+    """Those of the automatic stage that suit the built-in checkpoint; the others stay."""
+    kept = {name: getattr(settings, name) for name in ("studio", "rounds", "audit", "detector", "checkpoint")}
+    return preset("fast").model_copy(update=kept)
 
 
 def _config(dataset: Dataset, round_name: str, *, prefilled: bool, audit: int | None) -> "AnnotationTasksConfig":
