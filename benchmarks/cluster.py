@@ -1,6 +1,6 @@
 """Backfills on a real Ray cluster with S3 and PostgreSQL, whose machines are killed, against one machine.
 
-    python benchmarks/cluster.py --images photos --workers 2 --kills 6
+    python benchmarks/cluster.py --images photos --workers 2 --kills 4
     python benchmarks/cluster.py --images photos --workers 1 2
 
 It starts PostgreSQL, moto's S3 server, a Ray head without CPUs and workers of one CPU each (as `ray start` does, all
