@@ -20,6 +20,7 @@ from sa_pipeline.artifacts import (
     list_partitions,
     read_header,
 )
+from sa_pipeline.catalog.appender import Appender
 from sa_pipeline.catalog.checkpoints import load_checkpoints
 from sa_pipeline.catalog.lineage import LINEAGE_MACROS, LINEAGE_VIEWS, MACRO_MEANINGS
 from sa_pipeline.catalog.schema import COLUMN_COMMENTS, TABLE_MEANINGS, TABLES, VIEWS
@@ -57,6 +58,18 @@ _LOADED: Mapping[FileAssetName, tuple[pa.Schema, frozenset[str]]] = {
     RoundAssetName.MASK_QUALITY_AUDIT: (MASK_QUALITY_AUDIT, frozenset({"size", "counts", "human_counts"})),
 }
 """What is loaded of each file, and the columns that are left in it: pixels and run lengths."""
+
+_TEXTS_BEFORE = ("asset", "shard", "round", "file")
+_TEXTS_AFTER = ("content_digest", "checkpoint", "checkpoint_digest", "settings", "inputs", "counts")
+_ARTIFACTS = pa.schema(
+    [
+        *((name, pa.string()) for name in _TEXTS_BEFORE),
+        ("bytes", pa.int64()),
+        ("schema_version", pa.int32()),
+        *((name, pa.string()) for name in _TEXTS_AFTER),
+    ]
+)
+"""As the catalogue's table has it."""
 
 
 @dataclass(frozen=True)
@@ -129,15 +142,18 @@ def _load(connection: duckdb.DuckDBPyConnection, dataset: Dataset, progress: Pro
     # A coming round may have files before anything of it is accepted.
     rounds = {name for asset in RoundAssetName for name in list_partitions(dataset.storage, asset)}
     partitions += [(RoundAssetName, name) for name in sorted(rounds)]
+    appender = Appender(connection)
     for assets, partition in progress.track(partitions, description="catalogue", total=len(partitions)):
-        for header in _headers(dataset.storage, assets, partition):
-            _insert_artifact(connection, dataset.storage, header)
+        headers = list(_headers(dataset.storage, assets, partition))
+        appender.append("artifacts", _artifact_rows(dataset.storage, headers))
+        for header in headers:
             if header.asset in _LOADED:
-                _insert_rows(connection, dataset.storage, header)
+                appender.append(f"loaded_{header.asset}", _rows_of(dataset.storage, header))
             if header.asset is RoundAssetName.HUMAN_MASK_EVENTS:
-                _insert_outcomes(connection, dataset, partition)
+                _append_outcomes(appender, dataset, partition)
             if header.asset is RoundAssetName.OBJECT_DETECTOR:
                 _insert_detector(connection, dataset.storage, partition)
+    appender.insert_all()
 
 
 def _headers(storage: Storage, assets: Iterable[FileAssetName], partition: str) -> Iterator[ArtifactHeader]:
@@ -150,29 +166,30 @@ def _headers(storage: Storage, assets: Iterable[FileAssetName], partition: str) 
             yield header
 
 
-def _insert_artifact(connection: duckdb.DuckDBPyConnection, storage: Storage, header: ArtifactHeader) -> None:
+def _artifact_rows(storage: Storage, headers: Iterable[ArtifactHeader]) -> pa.Table:
+    return pa.Table.from_pylist([_artifact_row(storage, header) for header in headers], schema=_ARTIFACTS)
+
+
+def _artifact_row(storage: Storage, header: ArtifactHeader) -> dict[str, object]:
     name = artifact_name(header.asset, header.partition)
     checkpoint = header.checkpoint
-    connection.execute(
-        "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            header.asset.value,
-            header.partition if header.asset in AssetName else None,
-            header.partition if header.asset in RoundAssetName else None,
-            name,
-            storage.size(name),
-            header.schema_version,
-            header.content_digest,
-            checkpoint.name if checkpoint else None,
-            checkpoint.digest if checkpoint else None,
-            json.dumps(header.settings, sort_keys=True),
-            json.dumps(header.inputs, sort_keys=True),
-            json.dumps(header.counts, sort_keys=True),
-        ],
-    )
+    return {
+        "asset": header.asset.value,
+        "shard": header.partition if header.asset in AssetName else None,
+        "round": header.partition if header.asset in RoundAssetName else None,
+        "file": name,
+        "bytes": storage.size(name),
+        "schema_version": header.schema_version,
+        "content_digest": header.content_digest,
+        "checkpoint": checkpoint.name if checkpoint else None,
+        "checkpoint_digest": checkpoint.digest if checkpoint else None,
+        "settings": json.dumps(header.settings, sort_keys=True),
+        "inputs": json.dumps(header.inputs, sort_keys=True),
+        "counts": json.dumps(header.counts, sort_keys=True),
+    }
 
 
-def _insert_rows(connection: duckdb.DuckDBPyConnection, storage: Storage, header: ArtifactHeader) -> None:
+def _rows_of(storage: Storage, header: ArtifactHeader) -> pa.Table:
     asset, partition = header.asset, header.partition
     schema, left_out = _LOADED[asset]
     columns = [name for name in schema.names if name not in left_out]
@@ -180,19 +197,15 @@ def _insert_rows(connection: duckdb.DuckDBPyConnection, storage: Storage, header
         rows = pq.read_table(file, columns=columns)
     if asset in AssetName:
         rows = rows.append_column("shard", pa.array([partition] * rows.num_rows, pa.string()))
-    connection.register("rows_of_file", rows)
-    connection.execute(f"INSERT INTO loaded_{asset} SELECT * FROM rows_of_file")  # noqa: S608
-    connection.unregister("rows_of_file")
+    return rows
 
 
-def _insert_outcomes(connection: duckdb.DuckDBPyConnection, dataset: Dataset, round_name: str) -> None:
+def _append_outcomes(appender: Appender, dataset: Dataset, round_name: str) -> None:
     try:
         rows = prefilled_outcomes(dataset, round_name)
     except ArtifactError:
         return  # as above: one of the round's files is missing or damaged
-    connection.register("given_outcomes", rows)
-    connection.execute("INSERT INTO loaded_prefilled_outcomes SELECT * FROM given_outcomes")
-    connection.unregister("given_outcomes")
+    appender.append("loaded_prefilled_outcomes", rows)
 
 
 def _insert_detector(connection: duckdb.DuckDBPyConnection, storage: Storage, round_name: str) -> None:
