@@ -32,6 +32,9 @@ MAX_PARTS = 10_000
 PARTS_AT_ONCE = 4
 """Parts of one file on their way at the same time, up or down; each is held in memory."""
 
+DOWNLOADS = 3
+"""Tries to copy a file that others replace meanwhile."""
+
 
 class Storage:
     """A folder, bucket or anything that fsspec reaches, addressed by names relative to its root.
@@ -265,13 +268,22 @@ class Storage:
             self._files().put_file(str(path), self._path(name), **options)
 
     def _download(self, name: str, path: Path) -> None:
-        before, size = self.fingerprint(name), self.size(name)
-        url, batch = self.url_of(name), PART_BYTES * PARTS_AT_ONCE
-        with telling_faults(url, "copied to this machine"), path.open("wb") as target:
+        # Another run of the shard may publish the same file anew at any moment.
+        for _ in range(DOWNLOADS):
+            before, size = self.fingerprint(name), self.size(name)
+            self._copy_ranges(name, path, size)
+            if path.stat().st_size == size and self.fingerprint(name) == before:
+                return
+        url = self.url_of(name)
+        raise StorageError(
+            f"{url} cannot be read: {DOWNLOADS} times it was replaced meanwhile, or an answer broke off; try again."
+        )
+
+    def _copy_ranges(self, name: str, path: Path, size: int) -> None:
+        batch = PART_BYTES * PARTS_AT_ONCE
+        with telling_faults(self.url_of(name), "copied to this machine"), path.open("wb") as target:
             for start in range(0, size, batch):
                 starts = list(range(start, min(start + batch, size), PART_BYTES))
                 ends = [min(start + PART_BYTES, size) for start in starts]
                 places = [self._path(name)] * len(starts)
                 target.writelines(self._files().cat_ranges(places, starts, ends, on_error="raise"))
-        if path.stat().st_size != size or self.fingerprint(name) != before:
-            raise StorageError(f"{url} cannot be read: it was replaced, or an answer broke off; try again.")

@@ -14,6 +14,7 @@ need, `server.make_bucket(name)`, `server.fail(Fault(...), ...)`, `server.heal()
 import contextlib
 import http.client
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -112,6 +113,14 @@ class S3Bucket:
     def write(self, key: str, data: bytes) -> None:
         """Puts an object."""
         self.server.client().put_object(Bucket=self.name, Key=key, Body=data)
+
+    def fail(self, *faults: Fault) -> None:
+        """As the server's, for this bucket alone: parts of an upload that an earlier test called off may be late."""
+        self.server.fail(*(fault.model_copy(update={"path": rf"^/{self.name}\b.*{fault.path}"}) for fault in faults))
+
+    def requests(self) -> list[Request]:
+        """What the server got for this bucket since the faults were set; late ones of earlier tests have another."""
+        return [each for each in self.server.requests() if re.match(rf"/{self.name}\b", each.path)]
 
     def open_uploads(self) -> list[str]:
         """Keys of multipart uploads that were neither completed nor aborted."""

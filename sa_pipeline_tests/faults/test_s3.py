@@ -16,10 +16,10 @@ FAULTS = [
 
 def test_a_shard_on_a_failing_s3_is_that_of_a_disk(s3, new_dataset, undisturbed) -> None:
     dataset = new_dataset("home", storage_url=f"{s3.url}/data")
-    s3.server.fail(*FAULTS)
+    s3.fail(*FAULTS)
     with ensure_dagster_home(dataset) as instance:
         outcome = run_shard(dataset, "000000", instance)
-    befell = {request.fault for request in s3.server.requests()}
+    befell = {request.fault for request in s3.requests()}
     s3.server.heal()
     assert outcome.success, outcome.error
     assert befell >= {"error", "reset", "truncate", "slow"}

@@ -55,26 +55,26 @@ def test_the_members_of_a_tar_are_listed_without_reading_them_and_read_in_few_re
     s3.server.heal()
     with SourceReader() as reader:
         assert [reader.read(file.uri, max_bytes=MAX_BYTES) for file in files] == list(members.values())
-    assert len([request for request in s3.server.requests() if request.range]) <= 4
+    assert len([request for request in s3.requests() if request.range]) <= 4
 
 
 def test_a_fault_that_passes_is_not_held_against_an_image(s3) -> None:
     s3.write("a.jpg", b"data" * 1000)
     for fault in (Fault(kind="error", times=1), Fault(kind="reset", times=1), Fault(kind="truncate", times=1)):
-        s3.server.fail(fault)
+        s3.fail(fault)
         assert read_source_file(f"{s3.url}/a.jpg", max_bytes=MAX_BYTES) == b"data" * 1000
 
 
 def test_a_fault_that_lasts_stops_the_work_and_rejects_nothing(s3) -> None:
     s3.write("a.jpg", b"data" * 1000)
-    s3.server.fail(Fault(kind="truncate", method="GET"))
+    s3.fail(Fault(kind="truncate", method="GET"))
     with pytest.raises(SourceError, match="run it again"):
         read_source_file(f"{s3.url}/a.jpg", max_bytes=MAX_BYTES)
 
 
 def test_a_refusal_stops_the_work_at_once_and_rejects_nothing(s3) -> None:
     s3.write("a.jpg", b"data")
-    s3.server.fail(Fault(kind="error", status=403, code="AccessDenied"))
+    s3.fail(Fault(kind="error", status=403, code="AccessDenied"))
     for work in (lambda: read_source_file(f"{s3.url}/a.jpg", max_bytes=MAX_BYTES), lambda: list(list_source(s3.url))):
         with pytest.raises(SourceAccessError, match="Check the address, and that you have access") as told:
             work()
@@ -104,5 +104,5 @@ def test_storage_within_the_source_is_refused_since_exports_would_be_read_as_ima
 
 
 def _bytes_asked_for(s3) -> int:
-    ranges = [request.range.removeprefix("bytes=").split("-") for request in s3.server.requests() if request.range]
+    ranges = [request.range.removeprefix("bytes=").split("-") for request in s3.requests() if request.range]
     return sum(int(last) - int(first) + 1 for first, last in ranges)
