@@ -32,7 +32,6 @@ import duckdb
 import fsspec
 import psycopg
 from dagster_ui import DagsterUi, say, wait
-from sqlalchemy import make_url
 
 from sa_pipeline.artifacts import AssetName
 from sa_pipeline.assets.common import IMAGE_SHARDS
@@ -42,7 +41,7 @@ from sa_pipeline.runs import ensure_dagster_home
 from sa_pipeline.settings import PipelineSettings, preset
 from sa_pipeline.storage import Storage
 from sa_pipeline_tests.ray_cluster import RayCluster, running_moto
-from sa_pipeline_tests.studio.postgresql import postgresql_programs, running_postgresql
+from sa_pipeline_tests.studio.postgresql import dagster_url, postgresql_programs, running_postgresql
 
 RAY_INSTANCE = Path(__file__).parents[1] / "deploy" / "ray" / "dagster.yaml"
 PHOTOS = "s3://photos"
@@ -140,7 +139,7 @@ class _Trial:
             connection.execute(f"CREATE DATABASE {name}")
         os.environ |= {
             "SA_PIPELINE_STORAGE": f"{bucket}/dataset",
-            "SA_PIPELINE_DATABASE": _named(database, name),
+            "SA_PIPELINE_DATABASE": dagster_url(database, name),
         }
         home = folder / "home"
         self._cluster = RayCluster(folder / "ray", workers, {**os.environ, "OMP_NUM_THREADS": "1"}, home)
@@ -218,11 +217,6 @@ class _Trial:
         with duckdb.connect(str(self._dataset.catalog_path), read_only=True) as catalog:
             complete = catalog.execute("SELECT count(*) FROM shards WHERE files = 6").fetchall()[0][0]
         return int(complete) == len(shards)
-
-
-def _named(url: str, name: str) -> str:
-    """The URL of another database of the same server, as Dagster needs it."""
-    return make_url(url).set(drivername="postgresql+psycopg2", database=name).render_as_string(hide_password=False)
 
 
 def _upload(images: Path, url: str) -> None:

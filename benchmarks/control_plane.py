@@ -27,7 +27,6 @@ import yaml
 from plane import parts, simulation
 from plane.growth import FASTER_THAN_LINEAR, last_exponent
 from plane.server import PAGES, WebServer, web_server
-from sqlalchemy import make_url
 
 from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset, save_config
 from sa_pipeline.images.ledger import append_new_images, list_shards
@@ -96,15 +95,13 @@ def _database(name: str) -> Iterator[dict[str, Any]]:
         yield {}
         return
     sys.path.insert(0, str(BENCHMARKS.parent))
-    from sa_pipeline_tests.studio.postgresql import postgresql_programs, running_postgresql
+    from sa_pipeline_tests.studio.postgresql import dagster_url, postgresql_programs, running_postgresql
 
     programs = postgresql_programs()
     if programs is None:
         sys.exit("PostgreSQL is not installed; on Debian: apt-get install postgresql.")
     with running_postgresql(programs) as url:
-        # Dagster sends what SQLAlchemy's default driver refuses.
-        named = make_url(url).set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
-        yield {"storage": {"postgres": {"postgres_url": named}}}
+        yield {"storage": {"postgres": {"postgres_url": dagster_url(url)}}}
 
 
 @contextlib.contextmanager

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-import sqlalchemy as sa
 
 from sa_pipeline.dataset import SHARED_DATABASE_VARIABLE
-from sa_pipeline_tests.studio.postgresql import postgresql_programs, running_postgresql
+from sa_pipeline_tests.studio.postgresql import dagster_url, postgresql_programs, running_postgresql
 
 
 @pytest.fixture
@@ -16,6 +15,6 @@ def shared_database(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     if programs is None:
         pytest.skip("PostgreSQL is not installed (initdb is neither on PATH nor in /usr/lib/postgresql)")
     with running_postgresql(programs, "fsync=off") as url:
-        named = sa.make_url(url).set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+        named = dagster_url(url)
         monkeypatch.setenv(SHARED_DATABASE_VARIABLE, named)
         yield named

@@ -17,6 +17,7 @@ from sa_pipeline.dataset import Dataset
 from sa_pipeline.runs import INSTANCE_SETTINGS
 from sa_pipeline_tests.faults.conftest import PATIENCE_SECONDS, environment_of
 from sa_pipeline_tests.studio.browser import free_port, wait_until
+from sa_pipeline_tests.studio.postgresql import dagster_url
 
 CODE = ("-m", "sa_pipeline.definitions")
 LAUNCH = """
@@ -39,8 +40,7 @@ def put_instance(dataset: Dataset, postgresql: str | None = None) -> None:
     """Settings of the dataset's Dagster as we ship them, but that lost runs are looked for every second."""
     text = INSTANCE_SETTINGS.read_text().replace("poll_interval_seconds: 10", "poll_interval_seconds: 1")
     if postgresql is not None:
-        url = postgresql.replace("postgresql://", "postgresql+psycopg2://")
-        text += f"storage:\n  postgres:\n    postgres_url: {json.dumps(url)}\n"
+        text += f"storage:\n  postgres:\n    postgres_url: {json.dumps(dagster_url(postgresql))}\n"
     dataset.dagster_home.mkdir(parents=True)
     (dataset.dagster_home / "dagster.yaml").write_text(text)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 import psutil
+from sqlalchemy import make_url
 
 
 def postgresql_programs() -> Path | None:
@@ -76,6 +77,11 @@ def running_postgresql(programs: Path, *settings: str) -> Iterator[str]:
     """Runs a server as `PostgreSQL` does; yields the URL of its database `postgres`."""
     with PostgreSQL(programs, *settings) as server:
         yield server.url
+
+
+def dagster_url(url: str, database: str | None = None) -> str:
+    """The URL as Dagster needs it: SQLAlchemy's default driver refuses what it sends. Of another database if named."""
+    return make_url(url).set(drivername="postgresql+psycopg2", database=database).render_as_string(hide_password=False)
 
 
 def _harmless_user() -> str | None:
