@@ -5,7 +5,8 @@
 
 The two are run in turn, so that whatever else the machine does hits both. Wall-clock seconds and the CPU seconds of
 all threads are told; on a machine that is shared, only the latter compare. `--keep-memory` gives both the allocator
-settings that our processes have. Peak memory is measured in a process for each.
+settings that our processes have. Peak memory is measured in a process for each. Seconds by step are those of the last
+round; operations are those of our products with every point drawn, and GFLOP/s those of all threads.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,13 +28,15 @@ from pycocotools import mask as coco_mask
 from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
 from segment_anything.modeling import Sam
 from standing_in import StandIn, official_stands_in, ours_stands_in
+from steps import matrix_speed, operations, timing
 
 from sa_pipeline.allocator import keep_freed_memory
 from sa_pipeline.generation.generate import generate_masks
+from sa_pipeline.masks.crops import generate_crops
 from sa_pipeline.sam.inference import encode_image
 from sa_pipeline.sam.point_decoding import open_decoder
 from sa_pipeline.sam.registry import load_checkpoint
-from sa_pipeline.settings import Arithmetic, MaskSettings, preset
+from sa_pipeline.settings import Arithmetic, Granularity, MaskSettings, preset
 
 
 class Contest:
@@ -110,10 +114,12 @@ def main() -> None:
     ways |= {arithmetic.value: (lambda each=arithmetic: contest.ours(each)) for arithmetic in arithmetics}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     masks: dict[str, list[Any]] = {}
+    steps: dict[str, Counter[str]] = {}
     for _ in range(arguments.pairs):
         for name, way in ways.items():
             wall, cpu = time.perf_counter(), time.process_time()
-            masks[name] = way()
+            with timing(contest.sam, official=name == "official") as steps[name]:
+                masks[name] = way()
             times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
     for name in ways:
         wall, cpu = (statistics.median(column) for column in zip(*times[name], strict=True))
@@ -123,7 +129,26 @@ def main() -> None:
             ratios = [statistics.median(theirs[i] / ours[i] for theirs, ours in pairs) for i in (0, 1)]
             line += f"  {ratios[0]:5.1f} x wall {ratios[1]:5.1f} x CPU  {_agreement(masks[name], masks['official'])}"
         print(line, f" peak {_peak(name)} MB above the model" if arguments.memory else "", flush=True)
-    print(f"a product of matrices in this run: {_matrix_speed():.0f} GFLOP a CPU second")
+    for name in ways:
+        print(f"{name:<10}", _by_step(contest, name, steps[name]), flush=True)
+    for dtype in (torch.float32, torch.bfloat16):
+        print(f"a product of {dtype} matrices in this run: {matrix_speed(dtype) / 1e9:.0f} GFLOP/s")
+
+
+def _by_step(contest: Contest, name: str, steps: Counter[str]) -> str:
+    settings = contest.settings
+    crops = generate_crops(contest.image.shape[:2], settings.crop_n_layers, settings.crop_overlap_ratio)
+    times = {"encode": len(crops), "decode": settings.proposals_per_image // len(Granularity)}
+    points = np.random.default_rng(0).uniform(0, 96, (min(64, settings.points_per_batch), 2))
+    needed = {} if name == "official" else operations(contest.sam, contest.image, points, Arithmetic(name))
+    told = []
+    for step, seconds in steps.items():
+        text = f"{step} {seconds:.2f} s"
+        if step in needed:
+            count = needed[step] * times[step]
+            text += f" ({count / 1e12:.2f} T operations, {count / seconds / 1e9:.0f} GFLOP/s)"
+        told.append(text)
+    return ", ".join(told)
 
 
 def _agreement(ours: list[Any], official: list[Any]) -> str:
@@ -171,14 +196,6 @@ def _resident(field: str) -> int:
     """A line of the process's status, in KiB (Linux)."""
     status = Path("/proc/self/status").read_text()
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith(field)))
-
-
-def _matrix_speed() -> float:
-    a = torch.randn(2048, 2048)
-    started = time.process_time()
-    for _ in range(3):
-        a @ a
-    return 3 * 2 * 2048**3 / (time.process_time() - started) / 1e9
 
 
 def _photograph(path: Path | None, width: int, height: int) -> np.ndarray:

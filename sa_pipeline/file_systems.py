@@ -53,6 +53,8 @@ def open_file_system(url: str) -> tuple[Any, str]:
         raise StorageError(f"Storage {url}: {error}; expected a path or a URL such as s3://bucket.") from error
     if is_s3(fs):
         fs.retries = BODY_ATTEMPTS
+        if fs.session is None:
+            fs.session = _session(fs.kwargs)
     return fs, str(path)
 
 
@@ -153,6 +155,23 @@ def _patience(protocol: str) -> dict[str, Any]:
         "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", ATTEMPTS)),
     }
     return {"retries": retries, "read_timeout": ANSWER_SECONDS} | given
+
+
+def _session(options: dict[str, Any]) -> Any:
+    """A session of aiobotocore whose requests do not wait for `100 Continue`.
+
+    aiohttp stops its clock at each such answer, so that with one that comes after the body a server may stay silent
+    for ever.
+    """
+    from aiobotocore.session import AioSession
+
+    session = AioSession(**options)
+    session.register("before-call.s3", _send_body_at_once)
+    return session
+
+
+def _send_body_at_once(params: dict[str, Any], **_others: Any) -> None:
+    params["headers"].pop("Expect", None)
 
 
 def _code(error: BaseException | None) -> str | None:

@@ -69,7 +69,7 @@ def relevant_settings(asset: AssetName, settings: PipelineSettings) -> dict[str,
                 **settings.deidentification.model_dump(mode="json", exclude=left_out),
             }
         case AssetName.IMAGE_EMBEDDINGS:
-            return settings.embeddings.model_dump(mode="json") | {"arithmetic": settings.arithmetic.value}
+            return {"dtype": settings.embeddings.dtype, **_summing_order(settings)}
         case AssetName.CANDIDATE_MASKS:
             names = {
                 "points_per_side",
@@ -82,7 +82,7 @@ def relevant_settings(asset: AssetName, settings: PipelineSettings) -> dict[str,
             return masks.model_dump(mode="json", include=names) | {
                 "pred_iou_floor": masks.candidate_pred_iou_floor,
                 "stability_score_floor": masks.candidate_stability_score_floor,
-                "arithmetic": settings.arithmetic.value,
+                **_summing_order(settings),
             }
         case AssetName.FILTERED_MASKS:
             names = {"pred_iou_thresh", "stability_score_thresh", "max_image_cover", "min_area"}
@@ -99,6 +99,12 @@ def relevant_settings(asset: AssetName, settings: PipelineSettings) -> dict[str,
             return masks.model_dump(mode="json", include=names)
         case AssetName.SA1B_EXPORT:
             return {}
+
+
+def _summing_order(settings: PipelineSettings) -> dict[str, object]:
+    """What the last bits of the model's outcome depend on. One image at a time is not named: it needs no setting."""
+    several = settings.embeddings.images_per_batch
+    return {"arithmetic": settings.arithmetic.value} | ({"images_per_batch": several} if several > 1 else {})
 
 
 def settings_of_file(dataset: Dataset, asset: AssetName, shard: str) -> dict[str, object]:

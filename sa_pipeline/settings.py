@@ -100,6 +100,9 @@ class EmbeddingSettings(_Settings):
     dtype: Literal["float16", "float32"] = Field(
         default="float16", description="float32 where masks must equal the reference bit for bit"
     )
+    images_per_batch: int = Field(
+        default=1, ge=1, le=64, description="images or crops that the encoder takes at once; more suit a GPU"
+    )
 
 
 class MaskSettings(_Settings):
@@ -461,6 +464,13 @@ class PipelineSettings(_Settings):
     prefill: PrefillSettings = PrefillSettings()
     arithmetic: Arithmetic = Field(
         default=Arithmetic.FLOAT32, description="how sums are done; reference, where no bit may differ"
+    )
+    images_ahead: int = Field(
+        default=2,
+        ge=0,
+        le=100,
+        description="images that are read before the model needs them, and as many that wait to be written; memory "
+        "grows with it, content does not change; 0: one step after the other",
     )
     checkpoint: str = Field(
         default="tiny", description="a registered name, or the path of a file in the format of segment_anything"

@@ -90,12 +90,13 @@ def test_a_fault_that_passes_is_not_noticed(storage, s3, fault) -> None:
 def test_a_server_that_does_not_answer_is_asked_again(s3, monkeypatch) -> None:
     monkeypatch.setattr("sa_pipeline.file_systems.ANSWER_SECONDS", 2)
     storage = Storage(f"{s3.url}/patience")
-    storage.write_bytes("a", b"data")
-    s3.fail(Fault(kind="slow", method="GET", seconds=120, times=1))
-    begun = time.monotonic()
+    for method, work in (("PUT", lambda: storage.write_bytes("a", b"data")), ("GET", lambda: storage.read_bytes("a"))):
+        s3.fail(Fault(kind="slow", method=method, seconds=120, times=1))
+        begun = time.monotonic()
+        work()
+        assert time.monotonic() - begun < 120
+        assert [request.fault for request in s3.requests() if request.method == method] == ["slow", None]
     assert storage.read_bytes("a") == b"data"
-    assert time.monotonic() - begun < 120
-    assert [request.fault for request in s3.requests() if request.method == "GET"] == ["slow", None]
 
 
 def test_a_fault_that_lasts_is_told_in_a_sentence_and_may_be_tried_again(s3, monkeypatch) -> None:

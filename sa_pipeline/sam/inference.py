@@ -1,5 +1,8 @@
 """Calls of a `Sam` model: an image to its embedding, points to theirs, logits to full size."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -8,6 +11,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 
 from sa_pipeline.errors import SettingsError
 from sa_pipeline.masks.enlargement import Enlargement
+from sa_pipeline.sam.tiny import ConvImageEncoder
 from sa_pipeline.sam.vit_encoder import encode_with_vit
 from sa_pipeline.settings import Arithmetic
 
@@ -26,6 +30,26 @@ def compute_dtype(sam: Sam, arithmetic: Arithmetic) -> torch.dtype:
     return torch.float32 if arithmetic is Arithmetic.REFERENCE else getattr(torch, arithmetic.value)
 
 
+@dataclass(frozen=True)
+class PreparedImage:
+    """An image as the encoder takes it: what can be done before the model's turn, in another thread.
+
+    Attributes:
+        pixels: (h, w, 3) uint8 RGB, its longer side as long as the model's input.
+        regions: (1, C, S / 4, S / 4) float32 region features, for `tiny` alone.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    regions: torch.Tensor | None = None
+
+
+def prepare_image(sam: Sam, image: npt.NDArray[np.uint8]) -> PreparedImage:
+    """Brings an image (H, W, 3) uint8 RGB to the size of the model's input; touches no accelerator."""
+    pixels = _transform(sam).apply_image(image)
+    encoder = sam.image_encoder
+    return PreparedImage(pixels, encoder.prepare(pixels) if isinstance(encoder, ConvImageEncoder) else None)
+
+
 def encode_image(sam: Sam, image: npt.NDArray[np.uint8], arithmetic: Arithmetic = Arithmetic.REFERENCE) -> torch.Tensor:
     """Runs the image encoder.
 
@@ -40,16 +64,45 @@ def encode_image(sam: Sam, image: npt.NDArray[np.uint8], arithmetic: Arithmetic 
     Raises:
         SettingsError: The arithmetic is float16 and the model is not on a GPU.
     """
+    return encode_prepared(sam, [prepare_image(sam, image)], arithmetic)
+
+
+def encode_prepared(
+    sam: Sam, images: Sequence[PreparedImage], arithmetic: Arithmetic = Arithmetic.REFERENCE
+) -> torch.Tensor:
+    """Runs the image encoder on several images at once.
+
+    Args:
+        sam: The model.
+        images: B of them, one or more. With several, sums may be in another order than with one.
+        arithmetic: How sums are done.
+
+    Returns:
+        (B, C, h, w) float32 on the model's device.
+
+    Raises:
+        SettingsError: The arithmetic is float16 and the model is not on a GPU.
+    """
     dtype = compute_dtype(sam, arithmetic)
-    in_pieces = arithmetic is not Arithmetic.REFERENCE and type(sam.image_encoder) is ImageEncoderViT
+    encoder = sam.image_encoder
     with torch.no_grad(), torch.autocast(sam.device.type, dtype, enabled=dtype != torch.float32):
-        resized = _transform(sam).apply_image(image)
-        batch = torch.as_tensor(resized, device=sam.device).permute(2, 0, 1).contiguous()[None]
-        normalised = sam.preprocess(batch)
-        embedding: torch.Tensor = (
-            encode_with_vit(sam.image_encoder, normalised) if in_pieces else sam.image_encoder(normalised)
-        )
-    return embedding.float()
+        batch = torch.cat([_normalise(sam, image.pixels) for image in images])
+        regions = [image.regions for image in images if image.regions is not None]
+        if regions:
+            embeddings = encoder.embed(batch, torch.cat(regions).to(sam.device))
+        elif type(encoder) is ImageEncoderViT:
+            embeddings = encode_with_vit(encoder, batch, bit_for_bit=arithmetic is Arithmetic.REFERENCE)
+        else:
+            embeddings = encoder(batch)
+    return embeddings.float()
+
+
+def _normalise(sam: Sam, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
+    """(h, w, 3) uint8 -> (1, 3, S, S) float32 on the model's device, padded."""
+    normalised: torch.Tensor = sam.preprocess(
+        torch.as_tensor(pixels, device=sam.device).permute(2, 0, 1).contiguous()[None]
+    )
+    return normalised
 
 
 def embed_points(

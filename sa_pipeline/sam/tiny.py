@@ -149,6 +149,17 @@ class ConvImageEncoder(nn.Module):
         """
         return self.embed(image, regions_of_batch(image))
 
+    def prepare(self, pixels: np.ndarray) -> Tensor:
+        """What `embed` needs of an image beside its pixels, so that it can be made before the model's turn.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB, brought to `img_size`.
+
+        Returns:
+            (1, C, `img_size` / 4, `img_size` / 4) float32 region features.
+        """
+        return torch.from_numpy(_padded_regions(pixels, (self.img_size, self.img_size)))[None]
+
     def embed(self, image: Tensor, regions: Tensor) -> Tensor:
         """Like `forward`, with the (B, C, H / 4, W / 4) region features known."""
         stem = self.stem(image.contiguous(memory_format=torch.channels_last))
@@ -191,16 +202,23 @@ def regions_of_batch(image: Tensor) -> Tensor:
         (B, C, H / 4, W / 4) float32 on the same device.
     """
     height, width = image.shape[2:]
-    features = np.zeros((len(image), CHANNELS, height // CELL, width // CELL), np.float32)
+    features = []
     mean, std = np.array(PIXEL_MEAN, np.float32), np.array(PIXEL_STD, np.float32)
-    for normalised, target in zip(image.detach().float().cpu().permute(0, 2, 3, 1).numpy(), features, strict=True):
+    for normalised in image.detach().float().cpu().permute(0, 2, 3, 1).numpy():
         content = np.abs(normalised).max(axis=2) > 0
-        rows, columns = np.flatnonzero(content.any(axis=1)), np.flatnonzero(content.any(axis=0))
-        if len(rows):
-            pixels = np.rint(normalised[: rows[-1] + 1, : columns[-1] + 1] * std + mean)
-            found = region_features(np.clip(pixels, 0, 255).astype(np.uint8), max(height, width))
-            target[:, : found.shape[1], : found.shape[2]] = found
-    return torch.from_numpy(features).to(image.device)
+        rows, columns = (len(np.trim_zeros(content.any(axis=axis), "b")) for axis in (1, 0))
+        pixels = np.rint(normalised[:rows, :columns] * std + mean)
+        features.append(_padded_regions(np.clip(pixels, 0, 255).astype(np.uint8), (height, width)))
+    return torch.from_numpy(np.stack(features)).to(image.device)
+
+
+def _padded_regions(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The region features of an image that is padded to a size (H, W) px, (C, H / 4, W / 4) float32."""
+    features = np.zeros((CHANNELS, size[0] // CELL, size[1] // CELL), np.float32)
+    if pixels.size:
+        found = region_features(pixels, max(size))
+        features[:, : found.shape[1], : found.shape[2]] = found
+    return features
 
 
 def build_tiny() -> Sam:

@@ -1,8 +1,12 @@
 """`segment_anything`'s image encoder with attention in pieces that stay in the cache.
 
-The official code makes all scores of a block at once: 800 MB for each of the four global blocks of a ViT-B, passed over
-five times. A few rows at a time give the same sums, but for the order within a product.
+The official code makes all scores of a block at once: 800 MB for each of the four global blocks of a ViT-B, three times
+over. A few rows at a time give the same sums, but for the order within a product; a few heads at a time give the same
+bits as well.
 """
+
+import functools
+from collections.abc import Callable
 
 import torch
 from segment_anything.modeling import ImageEncoderViT
@@ -19,25 +23,36 @@ SCORES_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 27}
 """Attention scores that exist at one time: 4 MB of float32 where a cache holds them, more where launches cost."""
 
 
-def encode_with_vit(encoder: ImageEncoderViT, image: Tensor) -> Tensor:
-    """Normalised image (B, 3, S, S) -> embedding (B, C, S / 16, S / 16)."""
+HEADS_SCORES_AT_ONCE = 1 << 24
+"""Scores from which on heads are worked on in turns where every bit counts: less is not worth it."""
+
+
+def encode_with_vit(encoder: ImageEncoderViT, image: Tensor, *, bit_for_bit: bool = False) -> Tensor:
+    """Normalised image (B, 3, S, S) -> embedding (B, C, S / 16, S / 16).
+
+    Args:
+        encoder: The official encoder, of any size.
+        image: float32, or in the arithmetic of autocast.
+        bit_for_bit: Every sum is in the official order.
+    """
+    attend = _attend_by_heads if bit_for_bit else _attend
     x = encoder.patch_embed(image)
     if encoder.pos_embed is not None:
         x = x + encoder.pos_embed
     for block in encoder.blocks:
-        x = _run_block(block, x)
+        x = _run_block(block, x, attend)
     embedding: Tensor = encoder.neck(x.permute(0, 3, 1, 2))
     return embedding
 
 
-def _run_block(block: Block, x: Tensor) -> Tensor:
+def _run_block(block: Block, x: Tensor, attend: Callable[[Attention, Tensor], Tensor]) -> Tensor:
     """(B, h, w, C) -> (B, h, w, C)."""
     normed = block.norm1(x)
     if block.window_size > 0:
         windows, padded = window_partition(normed, block.window_size)
-        attended = window_unpartition(_attend(block.attn, windows), block.window_size, padded, x.shape[1:3])
+        attended = window_unpartition(attend(block.attn, windows), block.window_size, padded, x.shape[1:3])
     else:
-        attended = _attend(block.attn, normed)
+        attended = attend(block.attn, normed)
     x = x + attended
     out: Tensor = x + block.mlp(block.norm2(x))
     return out
@@ -63,6 +78,53 @@ def _attend(attention: Attention, x: Tensor) -> Tensor:
     joined = out.view(batch, heads, cells, -1).transpose(1, 2).reshape(batch, height, width, -1)
     attended: Tensor = attention.proj(joined)
     return attended
+
+
+def _attend_by_heads(attention: Attention, x: Tensor) -> Tensor:
+    """(B, h, w, C) -> (B, h, w, C), with the official code's bits."""
+    batch, height, width, channels = x.shape
+    heads, cells = batch * attention.num_heads, height * width
+    at_once = _heads_at_once(heads, cells, channels // attention.num_heads) if x.device.type == "cpu" else heads
+    if at_once == heads:
+        official: Tensor = attention(x)
+        return official
+    qkv = attention.qkv(x).reshape(batch, cells, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
+    queries, keys, values = qkv.reshape(3, heads, cells, -1).unbind(0)
+    by_row, by_column = _positions(attention, queries, height, width)
+    out = torch.empty_like(queries)
+    for start in range(0, heads, at_once):
+        some = slice(start, start + at_once)
+        scores = (queries[some] * attention.scale) @ keys[some].transpose(1, 2)
+        if attention.use_rel_pos:
+            grid = scores.unflatten(2, (height, width))
+            grid.add_(by_row[some, :, :, None]).add_(by_column[some, :, None, :])
+        out[some] = torch.softmax(scores, dim=-1) @ values[some]
+    joined = out.view(batch, attention.num_heads, height, width, -1).permute(0, 2, 3, 1, 4)
+    attended: Tensor = attention.proj(joined.reshape(batch, height, width, -1))
+    return attended
+
+
+def _heads_at_once(heads: int, cells: int, width: int) -> int:
+    """How many heads can be worked on in turns without another bit; all of them where fewer cannot, or save nothing."""
+    threads = torch.get_num_threads()
+    # Threads share out the heads; with a remainder, products are shared out in another way.
+    at_once = next((n for n in range(threads, heads, threads) if heads % n == 0), heads)
+    if heads * cells**2 < HEADS_SCORES_AT_ONCE or at_once == heads:
+        return heads
+    return at_once if _heads_are_independent(at_once, cells, width, threads) else heads
+
+
+@functools.cache
+def _heads_are_independent(count: int, cells: int, width: int, _threads: int) -> bool:
+    """Whether the installed torch computes some heads to the same bits alone as with as many others."""
+    drawn = torch.randn(3, 2 * count, cells, width, generator=torch.Generator().manual_seed(0))
+    queries, keys, values = drawn.unbind(0)
+    scores = queries @ keys.transpose(1, 2)
+    if not torch.equal(scores[:count], queries[:count] @ keys[:count].transpose(1, 2)):
+        return False
+    weights = scores.softmax(dim=-1)
+    del scores
+    return torch.equal((weights @ values)[:count], weights[:count] @ values[:count])
 
 
 def _positions(attention: Attention, queries: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:

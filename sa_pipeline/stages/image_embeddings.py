@@ -1,12 +1,16 @@
 """`image_embeddings`: SAM's encoder on every full image of a shard."""
 
+from collections.abc import Iterator
+from itertools import islice
+
 import torch
 
 from sa_pipeline.artifacts import ArtifactHeader, AssetName
 from sa_pipeline.dataset import Dataset
+from sa_pipeline.overlapping import ahead, behind
 from sa_pipeline.progress import Progress, SilentProgress
 from sa_pipeline.provenance import expected_header
-from sa_pipeline.sam.inference import encode_image
+from sa_pipeline.sam.inference import PreparedImage, encode_prepared, prepare_image
 from sa_pipeline.sam.registry import LoadedModel
 from sa_pipeline.stages.embeddings_file import writing_embeddings
 from sa_pipeline.stages.result import StageResult, make_unless_fresh
@@ -18,6 +22,8 @@ def make_image_embeddings(
 ) -> StageResult:
     """Encodes a shard's images (paper §2, "precomputed image embeddings").
 
+    While the model works, the next images are read and the embeddings before are written.
+
     The file holds one tensor (C, h, w) per image under the key `str(image_id)`. Counts: images.
 
     Raises:
@@ -25,17 +31,25 @@ def make_image_embeddings(
         StorageError: The file cannot be written.
     """
     dtype = getattr(torch, dataset.settings.embeddings.dtype)
-    arithmetic = dataset.settings.arithmetic
+    images_ahead, at_once = dataset.settings.images_ahead, dataset.settings.embeddings.images_per_batch
+
+    def read() -> Iterator[tuple[int, PreparedImage]]:
+        for image in iterate_images(dataset, shard):
+            yield image.image_id, prepare_image(model.sam, image.pixels)
+
+    def encode() -> Iterator[tuple[int, torch.Tensor]]:
+        images = ahead(read(), images_ahead)
+        while some := dict(islice(images, at_once)):
+            embeddings = encode_prepared(model.sam, list(some.values()), dataset.settings.arithmetic)
+            yield from zip(some, embeddings.to(dtype).cpu(), strict=True)
 
     def make(header: ArtifactHeader) -> None:
-        images = (progress or SilentProgress()).track(
-            iterate_images(dataset, shard),
-            description=f"{AssetName.IMAGE_EMBEDDINGS} {shard}",
-            total=count_images(dataset, shard),
-        )
         with writing_embeddings(dataset.storage, header) as writer:
-            for image in images:
-                writer.write(image.image_id, encode_image(model.sam, image.pixels, arithmetic)[0].to(dtype))
+            written = behind(lambda embedded: writer.write(*embedded), encode(), images_ahead)
+            for _ in (progress or SilentProgress()).track(
+                written, description=f"{AssetName.IMAGE_EMBEDDINGS} {shard}", total=count_images(dataset, shard)
+            ):
+                pass
 
     expected = expected_header(dataset, AssetName.IMAGE_EMBEDDINGS, shard, model.ref)
     return make_unless_fresh(dataset.storage, expected, make)

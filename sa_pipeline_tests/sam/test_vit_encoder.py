@@ -3,6 +3,7 @@
 import pytest
 import torch
 from segment_anything.modeling import ImageEncoderViT
+from segment_anything.modeling.image_encoder import Attention
 
 from sa_pipeline.sam import vit_encoder
 
@@ -36,6 +37,27 @@ def test_the_embedding_is_the_official_one(encoder, scores_at_once, monkeypatch)
         official, ours = encoder(image), vit_encoder.encode_with_vit(encoder, image)
     assert official.shape == ours.shape == (2, 16, 7, 7)
     assert (ours - official).abs().max() <= 1e-5 * official.abs().max()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_heads_in_turns_have_the_official_bits(threads) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        attention = Attention(dim=768, num_heads=12, use_rel_pos=True, input_size=(64, 64)).eval()
+        x = torch.randn(1, 64, 64, 768, generator=torch.Generator().manual_seed(3))
+        with torch.no_grad():
+            assert torch.equal(vit_encoder._attend_by_heads(attention, x), attention(x))
+            assert vit_encoder._heads_at_once(12, 64 * 64, 64) == threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_bit_for_bit_the_embedding_is_the_official_one(encoder, monkeypatch) -> None:
+    monkeypatch.setattr(vit_encoder, "HEADS_SCORES_AT_ONCE", 0)
+    image = torch.randn(2, 3, IMAGE, IMAGE, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert torch.equal(vit_encoder.encode_with_vit(encoder, image, bit_for_bit=True), encoder(image))
 
 
 def test_in_16_bits_the_embedding_is_close(encoder) -> None:

@@ -158,6 +158,30 @@ def test_a_run_that_is_stopped_goes_on_with_the_next_image(dataset, tiny, monkey
     assert first not in rest
 
 
+def test_steps_beside_each_other_change_no_byte(made, tiny, tmp_path) -> None:
+    settings = made.settings.model_copy(update={"images_ahead": 0})
+    one_by_one = open_dataset(tmp_path / "one by one", made.config.model_copy(update={"settings": settings}))
+    append_new_images(one_by_one.storage, one_by_one.config.source, one_by_one.settings.images)
+    for shard in list_shards(one_by_one.storage):
+        make_shard(one_by_one, shard, tiny)
+    assert file_digests(one_by_one) == file_digests(made)
+
+
+def test_several_images_at_once_are_told_in_the_provenance(made, tiny) -> None:
+    several = made.settings.embeddings.model_copy(update={"images_per_batch": 3})
+    settings = made.settings.model_copy(update={"embeddings": several})
+    batched = open_dataset(made.home, made.config.model_copy(update={"settings": settings}))
+    assert shard_freshness(batched, "000000", tiny.ref)[AssetName.IMAGE_EMBEDDINGS] is Freshness.STALE
+    before = candidate_ids(made)
+    assert make_image_embeddings(batched, "000000", tiny).header.settings["images_per_batch"] == 3
+    make_candidate_masks(batched, "000000", tiny)
+    assert len(candidate_ids(batched) ^ before) <= 0.02 * len(before)  # but for rounding
+
+
+def candidate_ids(dataset: Dataset) -> set[int]:
+    return set(read_table(dataset.storage, AssetName.CANDIDATE_MASKS, "000000")["mask_id"].to_pylist())
+
+
 def test_retuning_changes_the_exports_without_the_model(made) -> None:
     settings = retuned_settings(made.settings, pred_iou_thresh=0.1, stability_score_thresh=None)
     looser = open_dataset(made.home, made.config.model_copy(update={"settings": settings}))

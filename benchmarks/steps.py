@@ -1,0 +1,83 @@
+"""Seconds by step of the automatic stage, the official one and ours, and the operations that its products need."""
+
+import contextlib
+import functools
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import torch
+from segment_anything import SamAutomaticMaskGenerator
+from segment_anything.modeling import Sam
+from torch.utils.flop_counter import FlopCounterMode
+
+from sa_pipeline.generation import candidates, generate
+from sa_pipeline.sam.inference import encode_prepared, prepare_image
+from sa_pipeline.sam.point_decoding import GuardedDecoder, SharedDecoder, open_decoder
+from sa_pipeline.settings import Arithmetic
+
+_BATCH, _REST = "batch", "measure at full size"
+
+
+@contextlib.contextmanager
+def timing(sam: Sam, *, official: bool) -> Iterator[Counter[str]]:
+    """Within, the wall-clock seconds of each step are added up; what ours does in threads of its own overlaps."""
+    spent: Counter[str] = Counter()
+    with contextlib.ExitStack() as stack:
+        for step, owner, name in _official_steps(sam) if official else _our_steps():
+            stack.enter_context(mock.patch.object(owner, name, _timed(getattr(owner, name), step, spent)))
+        yield spent
+    if official:
+        spent[_REST] = spent.pop(_BATCH, 0.0) - spent["decode"]
+
+
+def _official_steps(sam: Sam) -> list[tuple[str, Any, str]]:
+    return [
+        ("encode", sam.image_encoder, "forward"),
+        ("decode", sam.mask_decoder, "forward"),
+        (_BATCH, SamAutomaticMaskGenerator, "_process_batch"),
+    ]
+
+
+def _our_steps() -> list[tuple[str, Any, str]]:
+    return [
+        ("encode", candidates, "encode_prepared"),
+        ("decode", SharedDecoder, "decode"),
+        ("decode", GuardedDecoder, "decode"),
+        ("prepare images (beside)", candidates, "prepare_image"),
+        ("measure (beside)", candidates, "measure_stable_masks"),
+        ("deduplicate", generate, "deduplicate_masks"),
+    ]
+
+
+def _timed(function: Callable[..., Any], step: str, spent: Counter[str]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            spent[step] += time.perf_counter() - started
+
+    return timed
+
+
+def operations(sam: Sam, image: Any, points: Any, arithmetic: Arithmetic) -> dict[str, float]:
+    """Floating-point operations of our products: of one image's encoding, and of one point's decoding, all drawn."""
+    with FlopCounterMode(display=False) as encoding:
+        embedding = encode_prepared(sam, [prepare_image(sam, image)], arithmetic)
+    with FlopCounterMode(display=False) as decoding:
+        open_decoder(sam, embedding, arithmetic).decode(points, image.shape[:2], 0.0)
+    return {"encode": encoding.get_total_flops(), "decode": decoding.get_total_flops() / len(points)}
+
+
+def matrix_speed(dtype: torch.dtype) -> float:
+    """Operations a second of a square product on all threads."""
+    a = torch.randn(2048, 2048).to(dtype)
+    a @ a
+    started = time.perf_counter()
+    for _ in range(5):
+        a @ a
+    return 5 * 2 * 2048**3 / (time.perf_counter() - started)
