@@ -54,7 +54,7 @@ class Contest:
             **thresholds,
         )
         self.image = _photograph(arguments.image, arguments.width, arguments.height)
-        self.sam = _model(arguments.model)
+        self.sam = _model(arguments.model).requires_grad_(False)
         self.stand_in = None if arguments.model == "tiny" else StandIn(self.image.shape[:2], self.settings)
 
     def official(self) -> list[dict[str, Any]]:

@@ -65,7 +65,10 @@ def _timed(function: Callable[..., Any], step: str, spent: Counter[str]) -> Call
 
 
 def operations(sam: Sam, image: Any, points: Any, arithmetic: Arithmetic) -> dict[str, float]:
-    """Floating-point operations of our products: of one image's encoding, and of one point's decoding, all drawn."""
+    """Floating-point operations of our products: of one image's encoding, and of one point's decoding, all drawn.
+
+    The model's parameters must not require gradients.
+    """
     with FlopCounterMode(display=False) as encoding:
         embedding = encode_prepared(sam, [prepare_image(sam, image)], arithmetic)
     with FlopCounterMode(display=False) as decoding:
