@@ -1,12 +1,11 @@
-"""Seconds and memory of a run over 10, 30, 100 and 300 images, beside the official generator on the same images.
+"""Peak memory of a run over 10, 30, 100 and 300 images, beside the official generator looped over the same images.
 
     python benchmarks/memory.py                      # pieces cut from scikit-image's photographs
     python benchmarks/memory.py --images photos      # images of a folder
 
-Each row is of two fresh processes that did the whole job, their wall-clock seconds and peak resident set: ours does
-what `sa-pipeline run` does, from listing the folder to the catalogue and the report; the peer's is
-`SamAutomaticMaskGenerator` on one image after another, with one JSON file of masks an image. Both use the same model,
-points, thresholds and number of threads.
+Each number is the peak resident set of a fresh process that did the whole job: ours is what `sa-pipeline run` does,
+from listing the folder to the catalogue and the report; the peer's is `SamAutomaticMaskGenerator` on one image after
+another, with one JSON file of masks an image. Both use the same model, points, thresholds and number of threads.
 """
 
 import argparse
@@ -15,7 +14,6 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 SIZES = (10, 30, 100, 300)
@@ -41,21 +39,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="sa_pipeline-memory-") as scratch:
         images = _find(arguments.images) if arguments.images else _generate(Path(scratch) / "generated", max(SIZES))
         sizes = [size for size in SIZES if size <= len(images)] or [len(images)]
-        print(f"Seconds and MiB; {arguments.points_per_side}x{arguments.points_per_side} points, tiny.\n")
+        print(f"Peak resident set in MiB; {arguments.points_per_side}x{arguments.points_per_side} points, tiny.\n")
         print("| images | " + " | ".join(COLUMNS) + " |")
         print("|---" * (len(COLUMNS) + 1) + "|", flush=True)
-        found: dict[str, list[tuple[float, float]]] = {mode: [] for mode in COLUMNS.values()}
+        peaks: dict[str, list[float]] = {mode: [] for mode in COLUMNS.values()}
         for size in sizes:
             folder = Path(scratch) / str(size)
             folder.mkdir()
             for index, path in enumerate(images[:size]):
                 (folder / f"{index:04d}{path.suffix}").symlink_to(path)
-            for mode, column in found.items():
+            for mode, column in peaks.items():
                 column.append(_in_a_fresh_process(mode, folder, Path(scratch) / f"{size}-{mode}", arguments))
-            cells = (f"{seconds:.0f} s, {peak:.0f} MiB" for seconds, peak in (each[-1] for each in found.values()))
-            print(f"| {size} | " + " | ".join(cells) + " |", flush=True)
-        growth = ([last / first for first, last in zip(each[0], each[-1], strict=True)] for each in found.values())
-        ratios = " | ".join(f"{seconds:.1f}, {peak:.2f}" for seconds, peak in growth)
+            print(f"| {size} | " + " | ".join(f"{column[-1]:.0f}" for column in peaks.values()) + " |", flush=True)
+        ratios = " | ".join(f"{column[-1] / column[0]:.2f}" for column in peaks.values())
         print(f"| {sizes[-1]}:{sizes[0]} | {ratios} |")
 
 
@@ -68,20 +64,17 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _in_a_fresh_process(mode: str, folder: Path, work: Path, arguments: argparse.Namespace) -> tuple[float, float]:
+def _in_a_fresh_process(mode: str, folder: Path, work: Path, arguments: argparse.Namespace) -> float:
     options = ["--images", folder, "--work", work, "--points-per-side", arguments.points_per_side]
     command = [sys.executable, __file__, "--measure", mode, *map(str, options)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    result = json.loads(done.stdout.splitlines()[-1])
-    return result["seconds"], result["peak_bytes"] / 1024**2
+    return json.loads(done.stdout.splitlines()[-1])["peak_bytes"] / 1024**2
 
 
 def _measure(mode: str, folder: Path, work: Path, points_per_side: int) -> None:
-    started = time.monotonic()
     {"ours": _run_ours, "peer": _run_peer}[mode](folder, work, points_per_side)
-    seconds = time.monotonic() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"seconds": seconds, "peak_bytes": peak if sys.platform == "darwin" else peak * 1024}))
+    print(json.dumps({"peak_bytes": peak if sys.platform == "darwin" else peak * 1024}))
 
 
 def _run_ours(folder: Path, work: Path, points_per_side: int) -> None:
