@@ -14,6 +14,7 @@ from s3fs import S3FileSystem
 
 from sa_pipeline.errors import MissingFileError, StorageAccessError, StorageError
 from sa_pipeline.storage import PART_BYTES, Storage
+from sa_pipeline_tests.late_continue import late_continue
 from sa_pipeline_tests.s3_server import Fault
 
 BIG = 3 * PART_BYTES
@@ -97,6 +98,15 @@ def test_a_server_that_does_not_answer_is_asked_again(s3, monkeypatch) -> None:
         assert time.monotonic() - begun < 120
         assert [request.fault for request in s3.requests() if request.method == method] == ["slow", None]
     assert storage.read_bytes("a") == b"data"
+
+
+def test_a_server_that_falls_silent_after_a_late_100_continue_is_asked_again(s3, monkeypatch) -> None:
+    monkeypatch.setattr("sa_pipeline.file_systems.ANSWER_SECONDS", 2)
+    with late_continue(silent_seconds=60) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        begun = time.monotonic()
+        Storage("s3://bucket/late").write_bytes("a", b"data")
+    assert time.monotonic() - begun < 30
 
 
 def test_a_fault_that_lasts_is_told_in_a_sentence_and_may_be_tried_again(s3, monkeypatch) -> None:
