@@ -6,6 +6,7 @@ bits as well.
 """
 
 import functools
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -111,11 +112,23 @@ def _heads_at_once(heads: int, cells: int, width: int) -> int:
     at_once = next((n for n in range(threads, heads, threads) if heads % n == 0), heads)
     if heads * cells**2 < HEADS_SCORES_AT_ONCE or at_once == heads:
         return heads
-    return at_once if _heads_are_independent(at_once, cells, width, threads) else heads
+    return at_once if _in_turns_as_together(at_once, cells, width, threads) else heads
 
 
 @functools.cache
-def _heads_are_independent(count: int, cells: int, width: int, _threads: int) -> bool:
+def _in_turns_as_together(count: int, cells: int, width: int, threads: int) -> bool:
+    if _heads_are_independent(count, cells, width):
+        return True
+    warnings.warn(
+        f"torch {torch.__version__} with {threads} threads rounds a head's attention on this machine by how many heads "
+        "it is given; the official encoder is used as it is: the results are the same, but this takes more memory.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return False
+
+
+def _heads_are_independent(count: int, cells: int, width: int) -> bool:
     """Whether the installed torch computes some heads to the same bits alone as with as many others."""
     drawn = torch.randn(3, 2 * count, cells, width, generator=torch.Generator().manual_seed(0))
     queries, keys, values = drawn.unbind(0)

@@ -53,6 +53,16 @@ def test_heads_in_turns_have_the_official_bits(threads) -> None:
         torch.set_num_threads(before)
 
 
+def test_where_heads_cannot_take_turns_the_official_code_is_used_and_said_so(monkeypatch) -> None:
+    heads = 4 * torch.get_num_threads()
+    vit_encoder._in_turns_as_together.cache_clear()
+    monkeypatch.setattr(vit_encoder, "_heads_are_independent", lambda *_: False)
+    monkeypatch.setattr(vit_encoder, "HEADS_SCORES_AT_ONCE", 0)
+    with pytest.warns(RuntimeWarning, match="the official encoder is used as it is"):
+        assert vit_encoder._heads_at_once(heads, 4, 8) == heads
+    vit_encoder._in_turns_as_together.cache_clear()
+
+
 def test_bit_for_bit_the_embedding_is_the_official_one(encoder, monkeypatch) -> None:
     monkeypatch.setattr(vit_encoder, "HEADS_SCORES_AT_ONCE", 0)
     image = torch.randn(2, 3, IMAGE, IMAGE, generator=torch.Generator().manual_seed(1))
