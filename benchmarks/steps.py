@@ -69,11 +69,21 @@ def operations(sam: Sam, image: Any, points: Any, arithmetic: Arithmetic) -> dic
 
     The model's parameters must not require gradients.
     """
-    with FlopCounterMode(display=False) as encoding:
+    with _counting() as encoding:
         embedding = encode_prepared(sam, [prepare_image(sam, image)], arithmetic)
-    with FlopCounterMode(display=False) as decoding:
+    with _counting() as decoding:
         open_decoder(sam, embedding, arithmetic).decode(points, image.shape[:2], 0.0)
     return {"encode": encoding.get_total_flops(), "decode": decoding.get_total_flops() / len(points)}
+
+
+def _counting() -> FlopCounterMode:
+    return FlopCounterMode(display=False, custom_mapping={torch.ops.aten.baddbmm_: _added_products})
+
+
+def _added_products(_out: Any, one: Any, other: Any, **_others: Any) -> int:
+    """Of `baddbmm_`, which torch does not count; shapes (B, N, K) and (B, K, M)."""
+    batch, rows, inner = one
+    return int(2 * batch * rows * inner * other[2])
 
 
 def matrix_speed(dtype: torch.dtype) -> float:
