@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 import skimage.data
 import torch
+from peak_memory import PeakMemory
 from pycocotools import mask as coco_mask
 from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
 from segment_anything.modeling import Sam
@@ -183,19 +184,12 @@ def _peak(name: str) -> str:
 def _print_peak(contest: Contest, name: str) -> None:
     """Peak of the resident memory during one image, above what lies there before."""
     contest.warm_up([] if name == "official" else [Arithmetic(name)])
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on
-    before = _resident("VmRSS")
+    peak = PeakMemory()
     if name == "official":
         contest.official()
     else:
         contest.ours(Arithmetic(name))
-    print(json.dumps((_resident("VmHWM") - before) // 1024))
-
-
-def _resident(field: str) -> int:
-    """A line of the process's status, in KiB (Linux)."""
-    status = Path("/proc/self/status").read_text()
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith(field)))
+    print(json.dumps(peak.kib() // 1024))
 
 
 def _photograph(path: Path | None, width: int, height: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from peak_memory import PeakMemory
 
 mpl.use("agg")
 from matplotlib import pyplot as plt
@@ -87,8 +88,7 @@ def _measure(rounds: int, size: tuple[int, int], **changes: Any) -> dict[str, An
     thresholds = preset("fast").masks.model_dump(include={"pred_iou_thresh", "stability_score_thresh"})
     settings = MaskSettings(**{"crop_n_points_downscale_factor": 2} | thresholds | changes)
     generate_masks(image[:96, :128], sam, settings, arithmetic=Arithmetic.FLOAT32)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on
-    before = _resident("VmRSS")
+    peak = PeakMemory()
     spent, drawn, masks = [], 0, 0
     for _ in range(rounds):
         started = time.process_time()
@@ -99,16 +99,10 @@ def _measure(rounds: int, size: tuple[int, int], **changes: Any) -> dict[str, An
         drawn = proposals.counts["proposals"] - proposals.counts["below_predicted_iou_floor"]
     return {
         "seconds": min(spent),
-        "peak_mb": (_resident("VmHWM") - before) // 1000,
+        "peak_mb": peak.kib() // 1000,
         "drawn": drawn,
         "masks": masks,
     }
-
-
-def _resident(field: str) -> int:
-    """A line of the process's status, in KiB."""
-    status = Path("/proc/self/status").read_text()
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith(field)))
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def relevant_settings(asset: AssetName, settings: PipelineSettings) -> dict[str,
                 **settings.deidentification.model_dump(mode="json", exclude=left_out),
             }
         case AssetName.IMAGE_EMBEDDINGS:
-            return {"dtype": settings.embeddings.dtype, **_summing_order(settings)}
+            return settings.embeddings.model_dump(mode="json", exclude={"images_per_batch"}) | _summing_order(settings)
         case AssetName.CANDIDATE_MASKS:
             names = {
                 "points_per_side",

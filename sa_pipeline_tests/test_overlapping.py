@@ -28,28 +28,22 @@ def test_no_more_items_are_made_ahead_than_allowed(count) -> None:
         assert len(made) <= used + 1 + count
 
 
+def two_items(second_is_made: threading.Event):
+    yield 1
+    second_is_made.set()
+    yield 2
+
+
 def test_the_next_item_is_made_while_one_is_used() -> None:
     second_is_made = threading.Event()
-
-    def make():
-        yield 1
-        second_is_made.set()
-        yield 2
-
-    items = ahead(make(), 1)
+    items = ahead(two_items(second_is_made), 1)
     assert next(items) == 1
     assert second_is_made.wait(10)
 
 
 def test_the_next_item_is_made_while_one_is_worked_on() -> None:
     second_is_made = threading.Event()
-
-    def make():
-        yield 1
-        second_is_made.set()
-        yield 2
-
-    assert list(behind(lambda _: second_is_made.wait(10), make(), 1)) == [True, True]
+    assert list(behind(lambda _: second_is_made.wait(10), two_items(second_is_made), 1)) == [True, True]
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

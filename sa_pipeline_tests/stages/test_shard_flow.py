@@ -37,6 +37,12 @@ def make_shard(dataset: Dataset, shard: str, model: LoadedModel) -> dict[str, St
     }
 
 
+def make_all_shards(dataset: Dataset, model: LoadedModel) -> None:
+    append_new_images(dataset.storage, dataset.config.source, dataset.settings.images)
+    for shard in list_shards(dataset.storage):
+        make_shard(dataset, shard, model)
+
+
 def file_digests(dataset: Dataset) -> dict[str, str]:
     assets = shard_assets(dataset.settings)
     names = [artifact_name(asset, shard) for asset in assets for shard in list_shards(dataset.storage)]
@@ -46,9 +52,7 @@ def file_digests(dataset: Dataset) -> dict[str, str]:
 
 @pytest.fixture
 def made(dataset: Dataset, tiny: LoadedModel) -> Dataset:
-    append_new_images(dataset.storage, dataset.config.source, dataset.settings.images)
-    for shard in list_shards(dataset.storage):
-        make_shard(dataset, shard, tiny)
+    make_all_shards(dataset, tiny)
     return dataset
 
 
@@ -91,9 +95,7 @@ def test_running_again_reuses_everything_and_changes_no_byte(made, tiny) -> None
 
 def test_the_same_images_elsewhere_give_the_same_bytes(made, tiny, tmp_path) -> None:
     twin = open_dataset(tmp_path / "twin", made.config)
-    append_new_images(twin.storage, twin.config.source, twin.settings.images)
-    for shard in list_shards(twin.storage):
-        make_shard(twin, shard, tiny)
+    make_all_shards(twin, tiny)
     assert file_digests(twin) == file_digests(made)
 
 
@@ -161,9 +163,7 @@ def test_a_run_that_is_stopped_goes_on_with_the_next_image(dataset, tiny, monkey
 def test_steps_beside_each_other_change_no_byte(made, tiny, tmp_path) -> None:
     settings = made.settings.model_copy(update={"images_ahead": 0})
     one_by_one = open_dataset(tmp_path / "one by one", made.config.model_copy(update={"settings": settings}))
-    append_new_images(one_by_one.storage, one_by_one.config.source, one_by_one.settings.images)
-    for shard in list_shards(one_by_one.storage):
-        make_shard(one_by_one, shard, tiny)
+    make_all_shards(one_by_one, tiny)
     assert file_digests(one_by_one) == file_digests(made)
 
 
