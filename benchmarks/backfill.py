@@ -33,7 +33,8 @@ from sa_pipeline.quality.embeddings import embeddings_complete_and_finite
 from sa_pipeline.quality.export import counts_reconcile, records_valid
 from sa_pipeline.quality.images import images_readable
 from sa_pipeline.quality.masks import candidates_all_judged, scores_within_bounds
-from sa_pipeline.runs import ensure_dagster_home, worker_pid
+from sa_pipeline.run_history import worker_pid
+from sa_pipeline.runs import ensure_dagster_home
 from sa_pipeline.settings import preset
 
 CHECKS = (

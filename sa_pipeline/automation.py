@@ -11,6 +11,7 @@ from sa_pipeline.artifacts import AssetName, CheckpointRef, RoundAssetName
 from sa_pipeline.assets.common import IMAGE_SHARDS
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.errors import LedgerBusyError
+from sa_pipeline.executor import in_process_executor
 from sa_pipeline.images.ledger import append_new_images, list_shards
 from sa_pipeline.provenance import Freshness, shard_freshness
 from sa_pipeline.resources import DatasetResource
@@ -46,14 +47,14 @@ SHARD_SELECTION = dg.AssetSelection.assets(*[asset.value for asset in AssetName]
 shard_masks = dg.define_asset_job(
     "shard_masks",
     selection=SHARD_SELECTION,
-    executor_def=dg.in_process_executor,
+    executor_def=in_process_executor,
     description="All assets of a shard in one process, so that the checkpoint is loaded once.",
 )
 
 refresh_catalog = dg.define_asset_job(
     "refresh_catalog",
     selection=dg.AssetSelection.assets("mask_verifier", "round_report", "catalog", "dataset_card"),
-    executor_def=dg.in_process_executor,
+    executor_def=in_process_executor,
     description="Builds the verifier, the figures of the rounds, the catalogue, the report and the cards anew.",
     tags={"dagster/priority": "1"},  # before the shards of a long backfill, which have 0
 )
@@ -63,28 +64,28 @@ shard_embeddings = dg.define_asset_job(
     selection=dg.AssetSelection.assets(
         AssetName.RAW_IMAGES.value, AssetName.DEIDENTIFIED_IMAGES.value, AssetName.IMAGE_EMBEDDINGS.value
     ),
-    executor_def=dg.in_process_executor,
+    executor_def=in_process_executor,
     description="What annotating a shard needs: its images and their embeddings.",
 )
 
 fill_round = dg.define_asset_job(
     "fill_round",
     selection=dg.AssetSelection.assets("annotation_tasks"),
-    executor_def=dg.in_process_executor,
+    executor_def=in_process_executor,
     description="Puts images that no annotation round has into the queue of one.",
 )
 
 round_masks = dg.define_asset_job(
     "round_masks",
     selection=dg.AssetSelection.assets(RoundAssetName.HUMAN_MASKS.value),
-    executor_def=dg.in_process_executor,
+    executor_def=in_process_executor,
     description="Snapshots the accepted work of an annotation round.",
 )
 
 round_audit = dg.define_asset_job(
     "round_audit",
     selection=dg.AssetSelection.assets(RoundAssetName.HUMAN_MASKS.value, RoundAssetName.MASK_QUALITY_AUDIT.value),
-    executor_def=dg.in_process_executor,
+    executor_def=in_process_executor,
     description="Snapshots the accepted work of an audit round, and holds the automatic masks against it.",
 )
 
@@ -96,21 +97,21 @@ retrain_round = dg.define_asset_job(
         RoundAssetName.SAM_CHECKPOINT.value,
         "promoted_checkpoint",
     ),
-    executor_def=dg.in_process_executor,
+    executor_def=in_process_executor,
     description="From a round's accepted masks to weights in use: snapshot, training set, retraining, promotion.",
 )
 
 round_detector = dg.define_asset_job(
     "round_detector",
     selection=dg.AssetSelection.assets(RoundAssetName.OBJECT_DETECTOR.value),
-    executor_def=dg.in_process_executor,
+    executor_def=in_process_executor,
     description="Trains the object detector on all masks of the first stage, for rounds of the second.",
 )
 
 prefill_round = dg.define_asset_job(
     "prefill_round",
     selection=dg.AssetSelection.assets(RoundAssetName.PREFILLED_MASKS.value),
-    executor_def=dg.in_process_executor,
+    executor_def=in_process_executor,
     description="Finds the masks that the annotators of a coming round begin with.",
 )
 

@@ -39,7 +39,9 @@ from sa_pipeline.automation import (
 )
 from sa_pipeline.checks.round_checks import ROUND_CHECKS
 from sa_pipeline.checks.shard_checks import SHARD_CHECKS
+from sa_pipeline.executor import in_process_executor
 from sa_pipeline.logs import configure_logging
+from sa_pipeline.missed_retries import missed_retries
 from sa_pipeline.resources import DatasetResource
 from sa_pipeline.round_automation import close_round_job, round_done
 from sa_pipeline.verification_job import verify_dataset, weekly_verification
@@ -87,8 +89,8 @@ defs = dg.Definitions(
         verify_dataset,
     ],
     schedules=[weekly_verification],
-    sensors=[new_images, nightly_backfill, catalog_after_shards, round_done],
+    sensors=[new_images, nightly_backfill, catalog_after_shards, round_done, missed_retries],
     resources={"data": DatasetResource()},
     # One process per run, also for backfills from the UI, so that a shard's run loads the checkpoint once.
-    executor=dg.in_process_executor,
+    executor=in_process_executor,
 )

@@ -18,6 +18,7 @@ from sa_pipeline.automation import (
     shard_embeddings,
 )
 from sa_pipeline.dataset import Dataset
+from sa_pipeline.executor import in_process_executor
 from sa_pipeline.images.ledger import list_shards
 from sa_pipeline.provenance import embeddings_fresh
 from sa_pipeline.resources import DatasetResource
@@ -55,7 +56,7 @@ def close(context: dg.OpExecutionContext, data: DatasetResource, config: CloseRo
 @dg.job(
     name="close_round",
     partitions_def=ANNOTATION_ROUNDS,
-    executor_def=dg.in_process_executor,
+    executor_def=in_process_executor,
     description="Closes an annotation round; what was accepted stays.",
 )
 def close_round_job() -> None:

@@ -83,6 +83,15 @@ def shards_in_progress(instance: dg.DagsterInstance) -> set[str]:
     return {shard for run in unfinished if (shard := shard_of(run)) is not None}
 
 
+def worker_pid(instance: dg.DagsterInstance, run_id: str) -> int | None:
+    """The process that a run says it is executed in; None before it has said so."""
+    for event in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+        metadata = event.get_dagster_event().engine_event_data.metadata
+        if "pid" in metadata:
+            return int(str(metadata["pid"].value))
+    return None
+
+
 def newest_materialization(instance: dg.DagsterInstance) -> int:
     """Number of the event by which any shard or round was materialized last, whatever ran it; 0 for none."""
     keys = [dg.AssetKey(asset.value) for asset in (*AssetName, *RoundAssetName)]

@@ -27,6 +27,7 @@ from sa_pipeline.progress import Progress
 from sa_pipeline.promotion import promote, ref_in_use, return_to_start
 from sa_pipeline.provenance import embeddings_fresh
 from sa_pipeline.resources import DatasetResource
+from sa_pipeline.run_history import worker_pid
 from sa_pipeline.studio.models import Stage
 from sa_pipeline.studio.prefilling import PrefillFrom
 from sa_pipeline.studio.rounds import read_round, require_round_name
@@ -99,15 +100,6 @@ def fail_abandoned_runs(instance: dg.DagsterInstance) -> list[str]:
             instance.report_run_failed(run, f"Process {pid} of this run is gone; what it had published is kept.")
             abandoned.append(run.run_id)
     return abandoned
-
-
-def worker_pid(instance: dg.DagsterInstance, run_id: str) -> int | None:
-    """The process that a run says it is executed in; None before it has said so."""
-    for event in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
-        metadata = event.get_dagster_event().engine_event_data.metadata
-        if "pid" in metadata:
-            return int(str(metadata["pid"].value))
-    return None
 
 
 def run_shard(dataset: Dataset, shard: str, instance: dg.DagsterInstance) -> RunOutcome:

@@ -11,6 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from sa_pipeline.assets.common import TRANSIENT_FAULTS, fail_at_once, log_progress
+from sa_pipeline.executor import in_process_executor
 from sa_pipeline.resources import DatasetResource
 from sa_pipeline.run_history import UNFINISHED
 from sa_pipeline.verification.findings import FAULTS, Finding, FindingKind, VerificationReport
@@ -54,7 +55,7 @@ def verify_files(context: dg.OpExecutionContext, data: DatasetResource, config: 
 
 
 @dg.job(
-    executor_def=dg.in_process_executor,
+    executor_def=in_process_executor,
     description="Checks every digest, record and count of the dataset, as sa-pipeline verify does; changes nothing.",
 )
 def verify_dataset() -> None:

@@ -14,7 +14,8 @@ from sa_pipeline.artifacts import AssetName, artifact_name, export_tar_name, rea
 from sa_pipeline.dataset import Dataset, open_dataset, save_config
 from sa_pipeline.images.ledger import list_shards
 from sa_pipeline.provenance import shard_assets
-from sa_pipeline.runs import ensure_dagster_home, worker_pid
+from sa_pipeline.run_history import worker_pid
+from sa_pipeline.runs import ensure_dagster_home
 
 CANDIDATES = artifact_name(AssetName.CANDIDATE_MASKS, "000000")
 

@@ -4,12 +4,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 import yaml
 
 from sa_pipeline.dataset import SHARED_DATABASE_VARIABLE, Dataset, DatasetConfig, open_dataset
 from sa_pipeline.errors import SettingsError
+from sa_pipeline.local_launcher import LocalRunLauncher
 from sa_pipeline.ray_launcher import ShardRunLauncher
 from sa_pipeline.runs import ensure_dagster_home
 from sa_pipeline.settings import PipelineSettings
@@ -35,7 +35,7 @@ def documents(name: str) -> list[dict[str, Any]]:
 def test_one_machine_is_what_every_home_begins_with(empty) -> None:
     put_instance(empty, "one-machine")
     with ensure_dagster_home(empty) as instance:
-        assert isinstance(instance.run_launcher, dg.DefaultRunLauncher)
+        assert isinstance(instance.run_launcher, LocalRunLauncher)
         assert instance.run_monitoring_enabled
 
 

@@ -11,6 +11,8 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import dagster as dg
+
 from sa_pipeline.artifacts import AssetName
 from sa_pipeline.cli import CODE_SERVER_PATIENCE
 from sa_pipeline.dataset import Dataset
@@ -120,3 +122,17 @@ def dagster_of(dataset: Dataset) -> Iterator[Dagster]:
         yield dagster
     finally:
         dagster.stop()
+
+
+@contextlib.contextmanager
+def telling_runs(dataset: Dataset, instance: dg.DagsterInstance) -> Iterator[None]:
+    """Adds to a failed assertion what became of each run, and the end of what Dagster's processes said."""
+    try:
+        yield
+    except AssertionError as error:
+        for run in instance.get_runs():
+            error.add_note(f"{run.run_id} {run.job_name} {run.status.value} {run.tags}")
+            for entry in [] if run.is_success else instance.all_logs(run.run_id)[-5:]:
+                error.add_note(f"    {entry.timestamp} {entry.dagster_event_type} {entry.message[:300]}")
+        error.add_note((dataset.home / "dagster.log").read_text(errors="replace")[-10_000:])
+        raise

@@ -5,15 +5,16 @@ import signal
 from collections import Counter
 
 import dagster as dg
+import psutil
 import pytest
 
 from sa_pipeline.artifacts import AssetName, artifact_name
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.images.ledger import list_shards
-from sa_pipeline.run_history import PARTITION_TAG
-from sa_pipeline.runs import ensure_dagster_home, worker_pid
+from sa_pipeline.run_history import PARTITION_TAG, worker_pid
+from sa_pipeline.runs import ensure_dagster_home
 from sa_pipeline_tests.faults.conftest import PATIENCE_SECONDS, digests, left_aside
-from sa_pipeline_tests.faults.processes import dagster_of, put_instance
+from sa_pipeline_tests.faults.processes import dagster_of, put_instance, telling_runs
 from sa_pipeline_tests.studio.browser import wait_until
 from sa_pipeline_tests.studio.postgresql import PostgreSQL, postgresql_programs
 
@@ -48,7 +49,7 @@ def done(instance: dg.DagsterInstance) -> set[str]:
 def test_a_backfill_ends_whichever_of_its_processes_are_killed(database, new_dataset, undisturbed) -> None:
     dataset = new_dataset("home")
     put_instance(dataset, database.url)
-    with ensure_dagster_home(dataset) as instance, dagster_of(dataset) as dagster:
+    with ensure_dagster_home(dataset) as instance, dagster_of(dataset) as dagster, telling_runs(dataset, instance):
         instance.add_dynamic_partitions("image_shards", list_shards(dataset.storage))
         daemon = dagster.start_daemon()
         webserver = dagster.start_webserver()
@@ -76,10 +77,28 @@ def test_a_backfill_ends_whichever_of_its_processes_are_killed(database, new_dat
     assert left_aside(dataset) == []
 
 
+def test_a_run_is_missed_also_when_the_code_server_that_started_it_is_gone(new_dataset, undisturbed) -> None:
+    dataset = new_dataset("home")
+    put_instance(dataset)
+    with ensure_dagster_home(dataset) as instance, dagster_of(dataset) as dagster, telling_runs(dataset, instance):
+        dagster.start_daemon()
+        dagster.turn_sensor_on("new_images")
+        wait_for_candidates(dataset, SHARDS[0])
+        started = runs_of_shards(instance, dg.DagsterRunStatus.STARTED)
+        (run,) = [run for run in started if run.tags[PARTITION_TAG] == SHARDS[0]]
+        worker = psutil.Process(worker_pid(instance, run.run_id))
+        worker.parent().kill()
+        worker.kill()
+        wait_until(lambda: done(instance) == set(SHARDS), "all shards", PATIENCE_SECONDS)
+        assert instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE
+    assert digests(dataset) == digests(undisturbed)
+    assert left_aside(dataset) == []
+
+
 def test_two_daemons_ask_for_each_shard_once(new_dataset, undisturbed) -> None:
     dataset = new_dataset("home")
     put_instance(dataset)
-    with ensure_dagster_home(dataset) as instance, dagster_of(dataset) as dagster:
+    with ensure_dagster_home(dataset) as instance, dagster_of(dataset) as dagster, telling_runs(dataset, instance):
         dagster.start_daemon()
         dagster.start_daemon()
         dagster.turn_sensor_on("new_images")
