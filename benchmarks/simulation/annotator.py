@@ -103,11 +103,11 @@ class _Visit:
                 continue
             if pin.object_id is not None and pin.object_id in self.masks:
                 mask = self.masks[pin.object_id]
-                match = best_match(mask, self.everything)[1]
-                attempt = hand.mend(self.sight, self.everything[match], mask) if match is not None else None
-                if attempt is None:
+                overlap, match = best_match(mask, self.everything)
+                if match is None or overlap == 0:
                     self._say(pin.object_id, Tool.DELETE, habits.JUDGE_SECONDS)
                 else:
+                    attempt = hand.mend(self.sight, self.everything[match], mask)
                     self._keep_or_leave(pin.object_id, attempt, mended=True)
             self.desk.settle(pin.pin_id)
 

@@ -1,4 +1,4 @@
-"""The weights that the circle starts from: `tiny` before its training, with corrections and boxes written in."""
+"""The weights that the circle starts from: `tiny` before its training."""
 
 from pathlib import Path
 
@@ -7,8 +7,7 @@ from segment_anything.modeling import Sam
 
 from sa_pipeline.sam.tiny import build_tiny
 from sa_pipeline.training.export import export_weights
-from sa_pipeline.training.initial_corrections import bind_corrections
-from sa_pipeline.training.initial_weights import bind_positions, bind_regions
+from sa_pipeline.training.initial_weights import bind_decoder
 from sa_pipeline.training.loop import new_state
 from sa_pipeline.training.train_tiny import OPTIMIZER
 
@@ -34,9 +33,7 @@ def ensure_undertrained(path: Path, *, undone: bool = False) -> Path:
         with torch.random.fork_rng():
             torch.manual_seed(SEED)
             sam = build_tiny()
-            bind_positions(sam)
-            bind_regions(sam)
-            bind_corrections(sam)
+            bind_decoder(sam)
             if undone:
                 _undo_heads(sam)
             export_weights(new_state(sam, OPTIMIZER, SEED), path)
@@ -46,5 +43,5 @@ def ensure_undertrained(path: Path, *, undone: bool = False) -> Path:
 def _undo_heads(sam: Sam) -> None:
     with torch.no_grad():
         for name, weight in sam.named_parameters():
-            if name.startswith(UNDONE) and name.endswith(".weight"):
+            if name.startswith(UNDONE) and name.endswith(".bias"):
                 weight += torch.randn_like(weight) * weight.std()

@@ -8,8 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import FeaturePyramidNetwork
 
-from sa_pipeline.sam.tiny import ResidualBlock
-
 WIDTHS = (32, 64, 128, 192, 256)
 """Channels at stride 4, 8, 16, 32 and 64."""
 
@@ -19,14 +17,33 @@ DEPTHS = (1, 2, 2, 1, 1)
 OUT_CHANNELS = 96
 """Channels of every level of the pyramid, which begins at stride 8."""
 
+CHANNELS_PER_GROUP = 16
+"""Group normalisation takes the place of batch normalisation, which fails with the two or four images of a step that a
+CPU has time for (Wu and He 2018)."""
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with a skip connection, normalised before each (pre-activation ResNet, He et al. 2016)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(channels // CHANNELS_PER_GROUP, channels)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = nn.GroupNorm(channels // CHANNELS_PER_GROUP, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        y = self.conv1(functional.relu(self.norm1(x)))
+        y = self.conv2(functional.relu(self.norm2(y)))
+        out: Tensor = x + y
+        return out
+
 
 class SmallPyramid(nn.Module):
     """Levels at stride 8 to 64 of one width, coarse ones added into fine ones (Lin et al. 2017).
 
     A level at stride 4 would take three quarters of the anchors and half of a step's time.
-
-    Group normalisation takes the place of batch normalisation, which fails with the two or four images of a step that a
-    CPU has time for (Wu and He 2018).
 
     Attributes:
         out_channels: Channels of each level, as torchvision's detectors ask for them.

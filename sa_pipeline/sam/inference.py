@@ -11,7 +11,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 
 from sa_pipeline.errors import SettingsError
 from sa_pipeline.masks.enlargement import Enlargement
-from sa_pipeline.sam.tiny import ConvImageEncoder
+from sa_pipeline.sam.tiny import RegionImageEncoder
 from sa_pipeline.sam.vit_encoder import encode_with_vit
 from sa_pipeline.settings import Arithmetic
 
@@ -36,7 +36,7 @@ class PreparedImage:
 
     Attributes:
         pixels: (h, w, 3) uint8 RGB, its longer side as long as the model's input.
-        regions: (1, C, S / 4, S / 4) float32 region features, for `tiny` alone.
+        regions: (1, C, S / 16, S / 16) float32 region features, for `tiny` alone.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -47,7 +47,7 @@ def prepare_image(sam: Sam, image: npt.NDArray[np.uint8]) -> PreparedImage:
     """Brings an image (H, W, 3) uint8 RGB to the size of the model's input; touches no accelerator."""
     pixels = _transform(sam).apply_image(image)
     encoder = sam.image_encoder
-    return PreparedImage(pixels, encoder.prepare(pixels) if isinstance(encoder, ConvImageEncoder) else None)
+    return PreparedImage(pixels, encoder.prepare(pixels) if isinstance(encoder, RegionImageEncoder) else None)
 
 
 def encode_image(sam: Sam, image: npt.NDArray[np.uint8], arithmetic: Arithmetic = Arithmetic.REFERENCE) -> torch.Tensor:
@@ -89,7 +89,7 @@ def encode_prepared(
         batch = torch.cat([_normalise(sam, image.pixels) for image in images])
         regions = [image.regions for image in images if image.regions is not None]
         if regions:
-            embeddings = encoder.embed(batch, torch.cat(regions).to(sam.device))
+            embeddings = encoder.embed(torch.cat(regions).to(sam.device))
         elif type(encoder) is ImageEncoderViT:
             embeddings = encode_with_vit(encoder, batch, bit_for_bit=arithmetic is Arithmetic.REFERENCE)
         else:

@@ -1,133 +1,283 @@
-"""What `tiny`'s encoder is told about the regions of an image: for each pixel a small, a middle and a large one.
+"""What `tiny`'s encoder is told about an image: in which regions of its tree each place lies.
 
-A convolution sees a few pixels around each one; that two pixels far apart belong together it has to learn, which takes
-more training than a laptop gives. The region tree knows it from colour and texture alone, for any image.
+For each cell of the embedding three regions, a small, a middle and a large one, as answers to a click there; and for
+each pixel of the low-resolution logits a code by which it is found out whether it lies in any of the image's regions
+(`region_codes`). A network that saw the pixels alone would have to learn all of that.
 """
 
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sa_pipeline.sam.region_merging import sums_of_regions
+from sa_pipeline.compiled import compiled
+from sa_pipeline.sam.region_codes import CODE_LENGTH, separating_codes
 from sa_pipeline.sam.region_tree import RegionTree, build_region_tree
 
-CELL = 4
-"""Pixels per cell: those of the low-resolution logits."""
+CELL, PIXEL = 16, 4
+"""Side in px of a cell of the embedding and of a pixel of the low-resolution logits."""
 
-LEVEL_EDGES = (0.0005, 0.01, 0.08, 0.7)
-"""Bounds of the regions' areas as parts of the image: three levels, as SAM's three outputs."""
+REFERENCE = 12
+"""Place in a cell, px from its upper left corner along both axes, whose regions are the cell's: the decoder looks up
+clicks from a quarter of a cell left of a cell's middle to three quarters right of it."""
 
-CODE_LENGTHS = (12, 8, 6)
-"""Numbers in a region's code: the smaller the regions of a level, the more of them have to be told apart."""
+LEVELS = 3
+"""Regions that a cell proposes, as many as SAM gives masks."""
 
-CODE_CHANNELS = sum(CODE_LENGTHS)
+AREA_RANGE = (0.0005, 0.9)
+"""Of regions that are proposed, as parts of the image."""
 
-DESCRIPTION = 3 + 1 + 1 + 4
-"""Colour, area, lifetime, box."""
+LEAST_GROWTH = 1.2
+"""Factor between the areas of two regions that one cell proposes, at least."""
 
-CHANNELS = CODE_CHANNELS + len(CODE_LENGTHS) * DESCRIPTION
+AREA_EXPONENT, CENTRE_EXPONENT = -0.25, 4.0
+"""Cells propose the regions with the longest lifetimes times these powers of the area and of how central they lie in
+the region: a person clicks in the middle of what is meant, and each region is proposed by some cell."""
 
-REPULSIONS = 40
-"""Rounds in which the codes of a level move away from each other."""
+SLOTS = 3
+"""Parts of different codes that a cell can hold."""
+
+PIXELS = (CELL // PIXEL) ** 2
+QUERY_LENGTH = CODE_LENGTH + 1
+DESCRIPTION = 6
+"""Area, lifetime, distance at which it is merged, how central the cell lies in it, share of its box, box's sides that
+lie on the image's border."""
+
+SLOT_CODES = slice(0, SLOTS * CODE_LENGTH)
+CHOICES = slice(SLOT_CODES.stop, SLOT_CODES.stop + PIXELS)
+QUERIES = slice(CHOICES.stop, CHOICES.stop + LEVELS * QUERY_LENGTH)
+CORNERS = slice(QUERIES.stop, QUERIES.stop + LEVELS * 4)
+DESCRIPTIONS = slice(CORNERS.stop, CORNERS.stop + LEVELS * DESCRIPTION)
+CHANNELS = DESCRIPTIONS.stop
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """For each cell three regions, the smallest first, and how central it lies in each; (h, w, 3) each."""
+
+    regions: npt.NDArray[np.int64]
+    centrality: npt.NDArray[np.float32]
 
 
 def region_features(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.float32]:
-    """Describes, for each cell of 4x4 pixels, one region of each of three levels that the cell lies in.
-
-    Of the regions that hold the cell's centre and have a fitting area, the one that lasts longest in the region tree
-    stands for the level; where there is none, the one of the level below.
+    """Describes each cell of 16x16 px.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        side: Of the model's square input in px: positions and lengths are parts of it.
+        side: Of the model's square input in px: positions are parts of it.
 
     Returns:
-        (C, ceil(H / 4), ceil(W / 4)) float32, C = 53: the codes of the three levels, of length 1 each, then for each
-        level RGB colour, area, lifetime and box, each roughly -1 to 1.
+        (C, ceil(H / 16), ceil(W / 16)) float32. In `SLOT_CODES` the codes of three parts of the image; in `CHOICES`
+        for each 4x4 px, row by row, which of them they belong to, -1, 0 or 1; in `QUERIES` the queries of the three
+        regions that the cell proposes; in `CORNERS` their boxes XYXY, 0 to 1; in `DESCRIPTIONS` what they are like,
+        roughly -1 to 1.
     """
     tree = build_region_tree(image)
-    chosen = _regions_of_levels(tree)
-    boxes, colours = _descriptions(tree, image, side)
+    height, width = (-(-length // CELL) for length in image.shape[:2])
+    pixels = tree.superpixels[_middles(image.shape[0], height)][:, _middles(image.shape[1], width)]
+    boxes = _boxes(tree)
+    cells = _chosen(tree, pixels, boxes)
+    regions, index = np.unique(cells.regions, return_inverse=True)
+    index = index.reshape(cells.regions.shape)
+    members = tree.members()[regions]
+    patterns, part_of = np.unique(members, axis=1, return_inverse=True)
+    part_of = part_of.ravel()
+    codes, queries = separating_codes(patterns, *_areas_and_places(tree, part_of, patterns.shape[1]))
+
+    features = np.empty((CHANNELS, height, width), np.float32)
+    slots, choices = _slots(part_of[pixels].reshape(height, CELL // PIXEL, width, CELL // PIXEL), codes)
+    features[SLOT_CODES] = codes[slots].reshape(height, width, -1).transpose(2, 0, 1)
+    features[CHOICES] = choices.transpose(2, 0, 1)
+    features[QUERIES] = queries[index].reshape(height, width, -1).transpose(2, 0, 1)
+    features[CORNERS] = (boxes[cells.regions] / side).reshape(height, width, -1).transpose(2, 0, 1)
     described = np.concatenate(
-        [
-            colours,
-            np.log(tree.areas / tree.superpixels.size)[:, None] / 4.0 + 1.0,
-            (tree.lifetimes / np.maximum(tree.ends, 1e-12))[:, None],
-            2.0 * boxes - 1.0,
-        ],
-        axis=1,
+        [_described(tree, boxes, image.shape[:2])[cells.regions], cells.centrality[..., None]], 3
     )
-    codes = []
-    for regions, length in zip(chosen, CODE_LENGTHS, strict=True):
-        distinct, index = np.unique(regions, return_inverse=True)
-        codes.append(distinct_codes(tree.areas[distinct], length)[index])
-    table = np.concatenate([*codes, *(described[regions] for regions in chosen)], axis=1).astype(np.float32)
-    cells = tree.superpixels[_centres(image.shape[0])][:, _centres(image.shape[1])]
-    return np.ascontiguousarray(table[cells].transpose(2, 0, 1))
+    features[DESCRIPTIONS] = described.reshape(height, width, -1).transpose(2, 0, 1)
+    return features
 
 
-def distinct_codes(areas: npt.NDArray[np.float64], length: int) -> npt.NDArray[np.float32]:
-    """Unit vectors that point away from each other as far as they can, those of large regions most.
+def _middles(length: int, cells: int) -> npt.NDArray[np.int64]:
+    return np.minimum(np.arange(cells * (CELL // PIXEL)) * PIXEL + PIXEL // 2, length - 1)
+
+
+def _chosen(tree: RegionTree, pixels: npt.NDArray[np.int32], boxes: npt.NDArray[np.float64]) -> _Cells:
+    references = slice(REFERENCE // PIXEL, None, CELL // PIXEL)
+    shares = tree.areas / tree.superpixels.size
+    fitting = (shares > AREA_RANGE[0]) & (shares < AREA_RANGE[1])
+    centrality = _centrality(tree, pixels, boxes, np.flatnonzero(fitting), references)
+    scores = np.log(tree.lifetimes + 1e-4) + AREA_EXPONENT * np.log(shares)
+    chosen = _propose(
+        tree.parents,
+        shares,
+        fitting,
+        scores,
+        np.log(centrality + 0.02),
+        pixels[references, references].astype(np.int64),
+    )
+    rows, columns = np.indices(chosen.shape[:2])
+    return _Cells(chosen, centrality[chosen, rows[..., None], columns[..., None]])
+
+
+def _centrality(
+    tree: RegionTree,
+    pixels: npt.NDArray[np.int32],
+    boxes: npt.NDArray[np.float64],
+    regions: npt.NDArray[np.int64],
+    references: slice,
+) -> npt.NDArray[np.float32]:
+    """Distance of each cell's reference from a region's outside, as a part of the most central one's; (N, h, w)."""
+    members = tree.members()
+    cells = (len(range(*references.indices(pixels.shape[0]))), len(range(*references.indices(pixels.shape[1]))))
+    centrality = np.zeros((len(tree.parents), *cells), np.float32)
+    bounds = boxes / PIXEL
+    first = np.floor(bounds[:, :2]).astype(int)
+    last = np.ceil(bounds[:, 2:]).astype(int)
+    padded = np.zeros((pixels.shape[0] + 2, pixels.shape[1] + 2), np.uint8)
+    step = CELL // PIXEL
+    for region in regions:
+        (left, top), (right, bottom) = first[region], last[region]
+        inside = padded[: bottom - top + 2, : right - left + 2]
+        inside[...] = 0
+        window = inside[1:-1, 1:-1]
+        found = members[region][pixels[top:bottom, left:right]]
+        window[: found.shape[0], : found.shape[1]] = found
+        distances = cv2.distanceTransform(np.ascontiguousarray(inside), cv2.DIST_L2, 3)[1:-1, 1:-1]
+        row, column = (
+            -(-(start - references.start) // step) if start > references.start else 0 for start in (top, left)
+        )
+        at = distances[references.start + row * step - top :: step, references.start + column * step - left :: step]
+        at = at[: cells[0] - row, : cells[1] - column]
+        if at.size and at.max() > 0:
+            centrality[region, row : row + at.shape[0], column : column + at.shape[1]] = at / at.max()
+    return centrality
+
+
+def _best_apart(chain: Any, taken: Any, shares: Any, scores: Any) -> int:
+    """The region of the highest score whose area differs enough from those taken, or -1."""
+    best, best_score = -1, -np.inf
+    for place in range(len(chain)):
+        share = shares[chain[place]]
+        apart = True
+        for other in taken:
+            apart = apart and max(share, shares[other]) >= LEAST_GROWTH * min(share, shares[other])
+        if apart and scores[place] > best_score:
+            best, best_score = chain[place], scores[place]
+    return best
+
+
+_best_apart = compiled(_best_apart)
+
+
+def _propose(parents: Any, shares: Any, fitting: Any, scores: Any, log_centrality: Any, references: Any) -> Any:
+    """Three regions for each cell, the smallest first; fewer fitting ones than three stand for the missing ones."""
+    height, width = references.shape
+    chosen = np.empty((height, width, LEVELS), np.int64)
+    chain, chain_scores = np.empty(len(parents), np.int64), np.empty(len(parents), np.float64)
+    for row in range(height):
+        for column in range(width):
+            chain[0], count = references[row, column], 0
+            region = references[row, column]
+            while region >= 0:
+                if fitting[region]:
+                    chain[count] = region
+                    chain_scores[count] = scores[region] + CENTRE_EXPONENT * log_centrality[region, row, column]
+                    count += 1
+                region = parents[region]
+            taken = chosen[row, column]
+            for found in range(LEVELS):
+                best = _best_apart(chain[: max(count, 1)], taken[:found], shares, chain_scores)
+                if best < 0:
+                    taken[found:] = taken[found - 1]
+                    break
+                place = found
+                while place > 0 and shares[taken[place - 1]] > shares[best]:
+                    taken[place] = taken[place - 1]
+                    place -= 1
+                taken[place] = best
+    return chosen
+
+
+_propose = compiled(_propose)
+
+
+def _areas_and_places(
+    tree: RegionTree, part_of: npt.NDArray[np.int64], parts: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Of each part: its area in px, and its middle along a traversal of the tree, 0 to 1."""
+    leaves = tree.leaves
+    weights = np.sqrt(tree.areas[:leaves])
+    extents = np.concatenate([weights, np.zeros(leaves - 1)])
+    for region, parent in enumerate(tree.parents[:-1]):
+        extents[parent] += extents[region]
+    starts, used = np.zeros(len(extents)), np.zeros(len(extents))
+    for region in range(len(extents) - 2, -1, -1):
+        parent = tree.parents[region]
+        starts[region] = starts[parent] + used[parent]
+        used[parent] += extents[region]
+    middles = (starts[:leaves] + weights / 2) / extents[-1]
+    total = np.bincount(part_of, weights, parts)
+    areas = np.asarray(np.bincount(part_of, tree.areas[:leaves], parts), np.float64)
+    return areas, np.asarray(np.bincount(part_of, weights * middles, parts) / total, np.float64)
+
+
+def _slots(
+    parts: npt.NDArray[np.int64], codes: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Of each cell the parts that fill most of it (h, w, 3), and which of them each of its pixels is in (h, w, 16).
 
     Args:
-        areas: (R,) float64 of the regions.
-        length: Numbers in a code.
+        parts: (h, 4, w, 4), the part that each pixel is in.
+        codes: (A, 8) float32 of all parts.
 
     Returns:
-        (R, length) float32. The scalar product of two codes tells whether two pixels lie in the same region.
+        The second of the three is the most frequent one. Pixels of further parts count as of the most similar one.
     """
-    codes = np.random.default_rng(0).normal(size=(len(areas), length)).astype(np.float32)
-    codes /= np.linalg.norm(codes, axis=1, keepdims=True)
-    weights = np.sqrt(areas / areas.max()).astype(np.float32)
-    for _ in range(REPULSIONS):
-        likeness = np.maximum(codes @ codes.T, np.float32(0))
-        np.fill_diagonal(likeness, 0.0)
-        push = (likeness * likeness * likeness * weights) @ codes
-        strength = np.linalg.norm(push, axis=1, keepdims=True)
-        codes -= 0.5 * push / np.maximum(strength, 1.0)
-        codes /= np.linalg.norm(codes, axis=1, keepdims=True)
-    return codes
+    height, _, width, _ = parts.shape
+    flat = parts.transpose(0, 2, 1, 3).reshape(height * width, PIXELS)
+    left = (flat[:, :, None] == flat[:, None, :]).sum(axis=2)
+    slots = np.empty((len(flat), SLOTS), np.int64)
+    for slot in (1, 0, 2):
+        slots[:, slot] = flat[np.arange(len(flat)), left.argmax(axis=1)]
+        left[flat == slots[:, slot, None]] = 0
+    likeness = np.einsum("npc,nsc->nps", codes[flat], codes[slots])
+    # Where a cell has fewer parts than slots, the second one is meant.
+    likeness[..., 1] += 1e-4
+    choices = likeness.argmax(axis=2) - 1.0
+    return slots.reshape(height, width, SLOTS), choices.reshape(height, width, PIXELS).astype(np.float32)
 
 
-def _centres(pixels: int) -> npt.NDArray[np.int64]:
-    return np.minimum(np.arange(0, pixels, CELL) + CELL // 2, pixels - 1)
-
-
-def _regions_of_levels(tree: RegionTree) -> npt.NDArray[np.int64]:
-    """For each level and superpixel the index of a region, (3, S)."""
-    count = len(CODE_LENGTHS)
-    levels = np.searchsorted(LEVEL_EDGES, tree.areas / tree.superpixels.size, side="right") - 1
-    chosen = np.full((len(tree.parents), count), -1)
-    for region in range(len(tree.parents) - 1, -1, -1):
-        if tree.parents[region] >= 0:
-            chosen[region] = chosen[tree.parents[region]]
-        level = int(levels[region])
-        if 0 <= level < count:
-            rival = chosen[region, level]
-            if rival < 0 or tree.lifetimes[region] > tree.lifetimes[rival]:
-                chosen[region, level] = region
-    of_superpixels = chosen[: tree.leaves].T.copy()
-    below = np.arange(tree.leaves)
-    for regions in of_superpixels:
-        regions[regions < 0] = below[regions < 0]
-        below = regions
-    return of_superpixels
-
-
-def _descriptions(
-    tree: RegionTree, image: npt.NDArray[np.uint8], side: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Of all regions: boxes XYXY (N, 4) as parts of `side`, and mean colours (N, 3), -1 to 1."""
+def _boxes(tree: RegionTree) -> npt.NDArray[np.float64]:
+    """Of all regions, XYXY px, (N, 4)."""
     labels, leaves = tree.superpixels, tree.leaves
-    flat = labels.ravel()
-    sums = np.empty((leaves, 3))
-    for channel in range(3):
-        sums[:, channel] = np.bincount(flat, image[..., channel].ravel(), leaves)
-    boxes = np.empty((leaves, 4))
+    boxes = np.tile([np.inf, np.inf, -np.inf, -np.inf], (len(tree.parents), 1))
     for column, across in ((0, labels.T), (1, labels)):
         # Of all (line, superpixel) pairs that occur, the first and the last line of each superpixel.
         lines = np.unique(np.arange(len(across))[:, None] * leaves + across)
         line, found = np.divmod(lines, leaves)
         boxes[found[::-1], column] = line[::-1]
         boxes[found, column + 2] = line + 1
-    all_sums, all_boxes = sums_of_regions(tree.parents, sums, boxes)
-    return all_boxes / side, all_sums / tree.areas[:, None] / 127.5 - 1.0
+    for region, parent in enumerate(tree.parents[:-1]):
+        boxes[parent, :2] = np.minimum(boxes[parent, :2], boxes[region, :2])
+        boxes[parent, 2:] = np.maximum(boxes[parent, 2:], boxes[region, 2:])
+    return boxes
+
+
+def _described(tree: RegionTree, boxes: npt.NDArray[np.float64], size: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Of all regions what `DESCRIPTION` names, but how central a cell lies, (N, 5)."""
+    height, width = size
+    shares = tree.areas / (height * width)
+    extents = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    on_border = (boxes <= 0.0)[:, :2].sum(axis=1) + (boxes[:, 2:] >= (width, height)).sum(axis=1)
+    return np.stack(
+        [
+            np.log(shares) / 4.0 + 1.0,
+            np.log(tree.lifetimes + 1e-4) / 2.0 + 2.0,
+            np.log(tree.ends + 1e-3) / 2.0 + 1.0,
+            2.0 * tree.areas / extents - 1.0,
+            on_border / 2.0 - 0.5,
+        ],
+        axis=1,
+    )

@@ -15,7 +15,7 @@ POSITIONS = "image_encoder.pos_embed"
 """Position embedding of the official encoders, (1, 64, 64, width)."""
 ARCHITECTURE_BY_WIDTH: Mapping[int, str] = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 """Width of the ViT encoder (`segment_anything`, `build_sam.py`)."""
-TINY_STEM = "image_encoder.stem.0.weight"
+TINY_LEARNED = "image_encoder.describe.0.weight"
 
 
 def read_state(path: Path) -> "dict[str, Tensor]":
@@ -46,13 +46,13 @@ def architecture_of(path: Path) -> str:
 @functools.lru_cache(maxsize=64)
 def _architecture(path: Path, _size: int, _modified: int) -> str:
     state = _read(path, shapes_only=True)
-    if TINY_STEM in state:
+    if TINY_LEARNED in state:
         return TINY
     positions = state.get(POSITIONS)
     width = positions.shape[-1] if positions is not None and positions.ndim else 0
     if width in ARCHITECTURE_BY_WIDTH:
         return ARCHITECTURE_BY_WIDTH[width]
-    found = f"{POSITIONS} of width {width}" if width else f"neither {POSITIONS} nor {TINY_STEM}"
+    found = f"{POSITIONS} of width {width}" if width else f"neither {POSITIONS} nor {TINY_LEARNED}"
     raise CheckpointError(
         f"Checkpoint {path} holds {found}; expected a state dict in the format of segment_anything for one of "
         f"{', '.join((TINY, *ARCHITECTURE_BY_WIDTH.values()))}."

@@ -1,238 +1,494 @@
 """Weights that `tiny` starts from: a mask decoder that works before the first step of training.
 
-From random weights a click has no effect for hundreds of steps, and that pixels with the same code belong together
-takes many thousands to find out. Both can be written down.
+From random weights a click has no effect for hundreds of steps, and that pixels of one region belong together takes
+many thousands to find out. Both can be written down, with nothing but `segment_anything`'s own layers:
+
+1. A click's token looks up the cell that it lies in, and takes over the queries of the three regions there. A box's
+   tokens take over those of the regions whose boxes are most like it.
+2. Each of the three parts of an image cell follows the token whose region it lies in, level by level: its code
+   multiplied with the region's query tells. What it finds is 1 for foreground, -1 for background, 0 for nothing.
+3. The upscaling gives each pixel what its part has found. Outputs 1 to 3 draw one level each; output 0, for several
+   prompts, draws what two of three levels say, and the earlier mask.
+
+4. The predicted IoU is the higher the longer a region lasts in the tree. To know better is left to training.
 """
 
+import math
 from typing import cast
 
 import torch
 from segment_anything.modeling import MaskDecoder, Sam
+from segment_anything.modeling.common import LayerNorm2d, MLPBlock
+from segment_anything.modeling.mask_decoder import MLP
 from segment_anything.modeling.transformer import Attention
 from torch import Tensor, nn
 
-from sa_pipeline.sam.region_features import CODE_CHANNELS, CODE_LENGTHS
-from sa_pipeline.sam.tiny import CODES, DESCRIBED, POSITIONS
+from sa_pipeline.sam.region_codes import CODE_LENGTH
+from sa_pipeline.sam.region_features import LEVELS, QUERY_LENGTH, SLOTS
+from sa_pipeline.sam.tiny import (
+    BALANCE,
+    BALLAST,
+    BALLAST_SIZE,
+    CHOICE_SIZE,
+    CHOICES,
+    CODES,
+    CORNERS,
+    DESCRIBED,
+    EARLIER,
+    EMBEDDING_DIM,
+    EMBEDDING_STRIDE,
+    HALF,
+    IMAGE_SIZE,
+    LEARNED,
+    POSITIONS,
+    QUERIES,
+    WIDEST_WAVE,
+)
 
-POSITION_GAIN = 3.2
-"""How sharply attention follows position; 1 leaves it nearly uniform over the image."""
-
-WAVES = (0.5, 1.2, 3.0, 6.0)
+WAVES = (WIDEST_WAVE, 1.2, 3.0, 6.0)
 """Cycles in half of the image's side, along each axis; a cell is 1/16 of that, and the last tells neighbours apart."""
 
-COPIED = CODE_CHANNELS + 2 * len(CODE_LENGTHS)
-"""Numbers that a token takes over from the image: codes, areas and lifetimes. They lie at the token's beginning."""
+SINES, COSINES = POSITIONS[: len(POSITIONS) // 2], POSITIONS[len(POSITIONS) // 2 :]
+"""Channels of the positional encoding: the waves of `WAVES` in turn, each along x and along y."""
 
-FOREGROUND, BACKGROUND, LABEL_GAIN = slice(124, 126), slice(126, 128), 6.0
-"""Channels and size of the marks by which foreground and background clicks are found among the tokens."""
+# Marks of what a token is, in its prompt's own embedding.
+MARK = 6.0
+FOREGROUND, BACKGROUND, NOTHING, OUTPUT, TOP_LEFT, BOTTOM_RIGHT = MARKS = range(40, 46)
+"""`NOTHING` is what places follow that no click or box claims."""
 
-ATTENTION_TO_CLICKS, COPY_GAIN, BACKGROUND_GAIN, LATE_GAIN = 6.0, 12.0, 2.0, 0.1
-NECK_GAIN, SIDE_GAIN = 0.05, 0.03
-"""Of what is not written down: the learned part of the embedding, and all other ways through the decoder."""
+# What tokens bring along.
+LEARNED_ALL = LEVELS * LEARNED
+LOOKED_UP = range(LEVELS * QUERY_LENGTH + LEARNED_ALL)
+"""Queries of the three regions, and the four numbers about each."""
 
-OFFSET, U_GAIN = 3.0, 0.5
-"""GELU leaves numbers around 3 as they are; codes are brought there and the hypernetworks take the 3 off again."""
+OF_BOX = range(64, 64 + len(LOOKED_UP))
+"""The same, of the regions that fit a box."""
 
-FULL_LIKENESS = 10.0
-"""About the product of a level's code in a token with the same code in the upscaled embedding."""
+SIGN, CORNER, UNUSED, BOXED = range(OF_BOX.stop, OF_BOX.stop + 4)
+"""1 or -1 for what is and is not in the mask; 1 in a box's corners; 1 in tokens that bring nothing; 1 in all tokens
+where there is a box."""
 
-EARLIER = DESCRIBED[:4]
-"""Channels that the earlier mask is added to, a quarter of a cell each."""
+PLACES = range(BOXED + 1, BOXED + 9)
+"""Sines and cosines of a box's two corners."""
 
-EARLIER_GAIN, EARLIER_WEIGHT = 2.0, 4.0
+REST = sorted(
+    set(range(EMBEDDING_DIM)) - {*LOOKED_UP, *OF_BOX, *MARKS, SIGN, CORNER, UNUSED, BOXED, *PLACES, *POSITIONS}
+)
+"""What brings the sum of all to 0, so that normalisation takes no mean off; in several channels, to be small."""
 
-CONTRAST = 0.7
-"""Factor on the logits, which brings them to what the losses ask for."""
+# What the image's cells find, in channels that hold the finer waves' positions and nothing else.
+FOUND = [*SINES[2:], *COSINES[2:]][: LEVELS * SLOTS]
+"""For each level and slot, the sign of the token that it follows."""
 
-LIKENESS = (0.25, 0.65, 0.65, 0.6)
-"""Scalar product of two codes from which on a pixel belongs to the mask, for each of the four outputs."""
+OUTSIDE = [*SINES[2:], *COSINES[2:]][LEVELS * SLOTS]
+"""Beyond how many sides of the box."""
+
+HERE = COSINES[7]
+"""The sign of a click in the cell itself."""
+
+EXCLUDED = 100.0
+"""A difference of attention logits that nothing else makes up for."""
+
+TYPE_GAIN = 13.0
+TYPE_SIZE, BOX_SIGN, PLACE_SIZE = 4.0, 11.0, 2.0
+LOOK_UP_GAIN, QUERY_SIZE, LEARNED_SIZE = 9.0, 8.0, 3.0
+SHIFT = 0.25
+"""Of a cell: how far left of and above a click it is looked up, so that one on a cell's border has one answer."""
+
+BOX_SHARPNESS = 400.0
+"""Of the likeness of boxes: the logit for a sum of cosines that is larger by one."""
+
+FOUND_SIGN = 4.8
+"""Of what a token brings along, after normalisation: it counts as 1 in the image."""
+
+MEMBERSHIP, NEARNESS, NOTHING_LOGIT = 60.0, 2.0, 3.5
+"""Attention logits of a part for a region's token, for one unit of the product, of nearness, and for nothing."""
+
+SIDE_SHARPNESS = 60.0
+HERE_SHARPNESS, HERE_SHARES, HERE_LOSS = 15.0, {0: 20.0, 2: 1.0, 3: 1.0}, 1.9
+"""Logit for one unit of the sum of cosines, parts of the waves in it, and how much less than the whole still counts as
+the cell of a click: at its corner 1.7 are missing, in the middle of the next cell 2.1."""
+
+EARLIER_GAIN = 2.0
+SIDE_GAIN = 0.03
+"""Of all ways through the mask encoder that are not written down."""
+
+OFFSET, PENALTY = 4.0, 4.0
+"""GELU leaves numbers around 4 as they are; what is to vanish is brought far below 0."""
+
+CHOICE_SHARPNESS = 16.0
+LOGIT = 10.0
+"""Half of it is the size of the logits. They are three times as large in the exported weights."""
+
+OUTSIDE_LOGIT = 15.0
+VOTES, EARLIER_VOTES, ENOUGH_VOTES, ENOUGH_IN_BOX = (4.0, 1.0, 1.0), 2.0, 1.5, 0.5
+"""For output 0, of the small, the middle and the large region and of the earlier mask: a click always decides about its
+small region, about its middle one unless others object; of a box's three regions one is enough."""
+
+HERE_VOTES = 8.0
+"""A click decides about its own cell in any case."""
+
+EXPECTED_IOU, WORTH, LASTING = 0.5, 0.12, {1: 1.0, 2: 0.5}
+"""Predicted IoU of a middling region, and what it grows by with the logarithms of lifetime and merging distance."""
 
 
-def bind_positions(sam: Sam) -> None:
-    """Starts the decoder's attention between tokens and image cells at the similarity of their positions.
-
-    Queries and keys get the same projection, of channels that hold nothing but the positional encoding of eight waves:
-    their product falls with distance, and a click finds its cell from the first step.
-    """
-    transformer = sam.mask_decoder.transformer
-    attentions = [transformer.final_attn_token_to_image]
-    for layer in transformer.layers:
-        attentions += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
-    with torch.no_grad():
-        matrix = sam.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
-        waves = POSITIONS[: len(POSITIONS) // 2]
-        matrix[:, waves] = 0.0
-        for axis in range(2):
-            matrix[axis, waves[axis::2]] = torch.tensor(WAVES)
-        for attention in attentions:
-            per_head = attention.internal_dim // attention.num_heads
-            weight = POSITION_GAIN * torch.eye(attention.q_proj.in_features)[POSITIONS]
-            for projection in (attention.q_proj, attention.k_proj):
-                projection.weight.copy_(weight[:per_head].repeat(attention.num_heads, 1))
-                projection.bias.zero_()
-        transformer.layers[0].norm1.weight.mul_(SIDE_GAIN)
-
-
-def bind_regions(sam: Sam) -> None:
-    """Starts the decoder at: the mask is where the region's code is that of the clicked pixel.
-
-    A click's token takes the codes over from its cell, the output tokens take them over from the clicks, the
-    hypernetwork of each output keeps the code of one level, and its product with the upscaled embedding, which holds
-    the codes of all pixels, is the mask. Everything else starts small and is learned.
+def bind_decoder(sam: Sam) -> None:
+    """Writes down the weights of everything.
 
     Args:
-        sam: A `tiny` with random weights.
+        sam: A `tiny`, of whose random weights only those are kept that nothing passes through yet.
     """
     decoder = sam.mask_decoder
     first, second = decoder.transformer.layers
     with torch.no_grad():
-        sam.image_encoder.neck[-1].weight.mul_(NECK_GAIN)
-        sam.image_encoder.neck[-1].weight[POSITIONS] = 0.0
-        sam.prompt_encoder.no_mask_embed.weight.zero_()
-        _mark_clicks(sam)
-        first.self_attn.out_proj.weight[:COPIED] = 0.0
-        for attention, gain in (
-            (first.cross_attn_token_to_image, 1.0),
-            (second.cross_attn_token_to_image, LATE_GAIN),
-            (decoder.transformer.final_attn_token_to_image, LATE_GAIN),
-        ):
-            _copy_from_image(attention, gain)
-        _copy_from_clicks(second.self_attn)
-        for layer in (first, second):
-            layer.mlp.lin2.weight.mul_(SIDE_GAIN)
-            layer.cross_attn_image_to_token.out_proj.weight.mul_(SIDE_GAIN)
-        _pass_codes(decoder.output_upscaling)
-        for output in range(decoder.num_mask_tokens):
-            _compare_codes(decoder, output)
-        bind_earlier_masks(sam)
-
-
-def bind_earlier_masks(sam: Sam) -> None:
-    """Starts the output for several prompts at: the earlier mask, and the regions clicked since added or taken away.
-
-    The sign of the earlier logits in each quarter of a cell goes through the mask encoder into channels of the
-    embedding, and through the upscaling into one of its own.
-    """
-    decoder = sam.mask_decoder
-    with torch.no_grad():
+        _describe(sam)
+        _mark_tokens(sam)
         _pass_masks(sam.prompt_encoder.mask_downscaling)
-        enlargements = _enlargements(decoder.output_upscaling)
-        first, second = (layer.weight for layer in enlargements)
-        plus, minus, drawn = 2 * CODE_CHANNELS, 2 * CODE_CHANNELS + 1, CODE_CHANNELS + 1
-        first[:, [plus, minus]] = 0.0
-        for quarter, channel in enumerate(EARLIER):
-            row, column = divmod(quarter, 2)
-            first[channel, plus, row, column], first[channel, minus, row, column] = 1.0, -1.0
-        second[:, drawn] = 0.0
-        second[plus, drawn], second[minus, drawn] = U_GAIN, -U_GAIN
-        cast(Tensor, enlargements[1].bias)[drawn] = OFFSET
-        _compare_codes(decoder, 0)
-        last = decoder.output_hypernetworks_mlps[0].layers[2]
-        last.weight[drawn] = 0.0
-        last.bias[drawn] = EARLIER_WEIGHT
-        last.bias[CODE_CHANNELS] -= EARLIER_WEIGHT
+        for attention in _attentions(decoder):
+            _clear(attention)
+        for layer in (first, second):
+            layer.mlp.lin2.weight.zero_()
+            layer.mlp.lin2.bias.zero_()
+            layer.norm4.weight.fill_(math.sqrt(2.0 * BALLAST_SIZE**2 / layer.norm4.normalized_shape[0]))
+        _find_types(first.self_attn)
+        _look_up(first.cross_attn_token_to_image)
+        _settle(first.mlp)
+        for head in range(2 * SLOTS):
+            level, slot = divmod(head, SLOTS)
+            _follow(first.cross_attn_image_to_token, head, level, slot)
+        _be_here(first.cross_attn_image_to_token, 2 * SLOTS)
+        _pass_descriptions(second.self_attn)
+        for slot in range(SLOTS):
+            _follow(second.cross_attn_image_to_token, slot, LEVELS - 1, slot)
+        _find_sides(second.cross_attn_image_to_token, SLOTS)
+        _upscale(decoder.output_upscaling)
+        _draw(decoder)
+        _expect(decoder.iou_prediction_head)
+
+
+def _attentions(decoder: MaskDecoder) -> list[Attention]:
+    transformer = decoder.transformer
+    names = ("self_attn", "cross_attn_token_to_image", "cross_attn_image_to_token")
+    within = [getattr(layer, name) for layer in transformer.layers for name in names]
+    return [*within, transformer.final_attn_token_to_image]
+
+
+def _clear(attention: Attention) -> None:
+    """Random values are kept: with queries and keys of 0 nothing of them comes out, but gradients go in."""
+    for projection in (attention.q_proj, attention.k_proj, attention.v_proj, attention.out_proj):
+        projection.weight.zero_()
+        projection.bias.zero_()
+
+
+def _describe(sam: Sam) -> None:
+    """The four numbers about a region start as area, lifetime, merging distance and how central the cell lies."""
+    into, out = sam.image_encoder.describe[0], sam.image_encoder.describe[2]
+    out.weight.zero_()
+    out.bias.zero_()
+    for number, channel in enumerate((0, 1, 2, 5)):
+        into.weight[2 * number : 2 * number + 2] = 0.0
+        into.bias[2 * number : 2 * number + 2] = 0.0
+        into.weight[2 * number, channel], into.weight[2 * number + 1, channel] = 1.0, -1.0
+        out.weight[number, 2 * number], out.weight[number, 2 * number + 1] = 1.0, -1.0
+
+
+def _mark_tokens(sam: Sam) -> None:
+    encoder, decoder = sam.prompt_encoder, sam.mask_decoder
+    matrix = encoder.pe_layer.positional_encoding_gaussian_matrix
+    matrix.zero_()
+    for axis in range(2):
+        matrix[axis, SINES[axis::2]] = torch.tensor(WAVES)
+    background, foreground, top_left, bottom_right = encoder.point_embeddings
+    for embedding, mark in (
+        (foreground, FOREGROUND),
+        (background, BACKGROUND),
+        (top_left, TOP_LEFT),
+        (bottom_right, BOTTOM_RIGHT),
+        (encoder.not_a_point_embed, NOTHING),
+        (decoder.iou_token, NOTHING),
+        (decoder.mask_tokens, OUTPUT),
+    ):
+        embedding.weight.zero_()
+        embedding.weight[:, mark] = MARK
+    encoder.no_mask_embed.weight.zero_()
 
 
 def _pass_masks(downscaling: nn.Sequential) -> None:
+    """The sign of the earlier logits in each quarter of a cell."""
     one, two, three = (cast(nn.Conv2d, downscaling[index]) for index in (0, 3, 6))
     for layer in (one, two, three):
         layer.weight.mul_(SIDE_GAIN)
         cast(Tensor, layer.bias).zero_()
     one.weight[0], one.weight[1] = 0.25, -0.25
     one.weight[2:] = 0.0
+    three.weight.zero_()
     for quarter, channel in enumerate(EARLIER):
         row, column = divmod(quarter, 2)
         two.weight[2 * quarter : 2 * quarter + 2] = 0.0
         for sign, place in ((1.0, 2 * quarter), (-1.0, 2 * quarter + 1)):
             two.weight[place, 0, row, column], two.weight[place, 1, row, column] = sign, -sign
-        three.weight[channel] = 0.0
         three.weight[channel, 2 * quarter], three.weight[channel, 2 * quarter + 1] = EARLIER_GAIN, -EARLIER_GAIN
+    three.weight[BALANCE] = -three.weight[EARLIER].sum(dim=0)
+
+
+def _rows(attention: Attention, head: int) -> int:
+    return head * (attention.internal_dim // attention.num_heads)
+
+
+def _gain(attention: Attention, logit: float) -> float:
+    """What query and key are multiplied with each, for a product of 1 to count as `logit`."""
+    return math.sqrt(logit * math.sqrt(attention.internal_dim // attention.num_heads))
+
+
+def _find_types(attention: Attention) -> None:
+    """Tokens of one type find each other and learn what they are; all learn where the box's corners are."""
+    gain = _gain(attention, TYPE_GAIN * TYPE_GAIN / 4) / MARK
+    for row, mark in enumerate(MARKS):
+        attention.q_proj.weight[row, mark] = attention.k_proj.weight[row, mark] = gain
+    values = attention.v_proj.weight
+    values[0, [FOREGROUND]], values[0, [BACKGROUND]] = 1.0 / MARK, -1.0 / MARK
+    values[0, [TOP_LEFT, BOTTOM_RIGHT]] = BOX_SIGN / TYPE_SIZE / MARK
+    values[1, [TOP_LEFT, BOTTOM_RIGHT]] = 1.0 / MARK
+    values[2, [NOTHING, OUTPUT]] = 1.0 / MARK
+    written = {SIGN: (0, TYPE_SIZE), CORNER: (1, TYPE_SIZE), UNUSED: (2, TYPE_SIZE)}
+    for head, corner in ((1, TOP_LEFT), (2, BOTTOM_RIGHT)):
+        start = _rows(attention, head)
+        attention.q_proj.bias[start] = 4.0
+        attention.k_proj.weight[start, NOTHING] = EXCLUDED / 2 / MARK
+        attention.k_proj.weight[start, corner] = EXCLUDED / MARK
+        if corner == TOP_LEFT:
+            values[start + 4, TOP_LEFT] = 1.0 / MARK
+            written[BOXED] = (start + 4, TYPE_SIZE)
+        for place, channel in enumerate((SINES[0], COSINES[0], SINES[1], COSINES[1])):
+            values[start + place, channel] = 1.0
+            written[PLACES[4 * (head - 1) + place]] = (start + place, PLACE_SIZE)
+    for channel, (row, size) in written.items():
+        attention.out_proj.weight[channel, row] = size
+        attention.out_proj.weight[REST, row] -= size / len(REST)
+
+
+def _look_up(attention: Attention) -> None:
+    """Three heads read at a click's place, three those cells whose region of one level fits the box best."""
+    queries, keys, values = attention.q_proj, attention.k_proj, attention.v_proj
+    taken = [QUERIES[level * QUERY_LENGTH :][:QUERY_LENGTH] for level in range(LEVELS)]
+    learned = [DESCRIBED[level * LEARNED :][:LEARNED] for level in range(LEVELS)]
+    box_gain = math.sqrt(BOX_SHARPNESS * 4.0 / PLACE_SIZE)
+    for level in range(LEVELS):
+        at_click, at_box = _rows(attention, level), _rows(attention, LEVELS + level)
+        for wave, cycles in enumerate(WAVES):
+            angle = 4.0 * math.pi * cycles * SHIFT * EMBEDDING_STRIDE / IMAGE_SIZE
+            for axis in range(2):
+                row = at_click + 4 * wave + 2 * axis
+                sine, cosine = SINES[2 * wave + axis], COSINES[2 * wave + axis]
+                queries.weight[row, sine] = queries.weight[row + 1, cosine] = LOOK_UP_GAIN * math.cos(angle)
+                queries.weight[row, cosine] = -LOOK_UP_GAIN * math.sin(angle)
+                queries.weight[row + 1, sine] = LOOK_UP_GAIN * math.sin(angle)
+                keys.weight[row, sine] = keys.weight[row + 1, cosine] = LOOK_UP_GAIN
+        for place in range(8):
+            queries.weight[at_box + place, PLACES[place]] = box_gain
+            # The corners' own positional encoding is 1 there.
+            queries.bias[at_box + place] = -box_gain
+            _read_image(keys, at_box + place, CORNERS[8 * level + place], box_gain)
+        for start, channels in ((at_click, LOOKED_UP), (at_box, OF_BOX)):
+            into = [*channels[level * QUERY_LENGTH :][:QUERY_LENGTH]]
+            into += [*channels[LEVELS * QUERY_LENGTH + level * LEARNED :][:LEARNED]]
+            for place, (source, channel) in enumerate(zip([*taken[level], *learned[level]], into, strict=True)):
+                size = QUERY_SIZE if place < QUERY_LENGTH else LEARNED_SIZE
+                values.weight[start + place, source] = 1.0
+                attention.out_proj.weight[channel, start + place] = size
+                attention.out_proj.weight[REST, start + place] = -size / len(REST)
+
+
+def _read_image(projection: nn.Linear, row: int, channel: int, gain: float) -> None:
+    """Reads a channel of the image where positions are added to it: empty cosines are 1 everywhere."""
+    projection.weight[row, channel] = gain
+    if channel >= HALF and channel not in POSITIONS:
+        projection.bias[row] -= gain
+
+
+def _settle(mlp: MLPBlock) -> None:
+    """Corners put what fits the box in the place of what lies at them; tokens that bring nothing forget it all."""
+    one, two = mlp.lin1, mlp.lin2
+    hidden = 0
+    for own, of_box in zip(LOOKED_UP, OF_BOX, strict=True):
+        for flag, other, gate, threshold in ((CORNER, of_box, 9.0, 6.0), (UNUSED, None, 1.0, 4.0)):
+            for sign in (1.0, -1.0):
+                one.weight[hidden] = 0.0
+                one.weight[hidden, own] = -sign
+                if other is not None:
+                    one.weight[hidden, other] = sign
+                one.weight[hidden, flag], one.bias[hidden] = gate, -threshold
+                # The difference of the two is twice the number that is added.
+                two.weight[own, hidden], two.weight[REST, hidden] = sign / 2, -sign / 2 / len(REST)
+                hidden += 1
+
+
+def _follow(attention: Attention, head: int, level: int, slot: int) -> None:
+    """One part of each cell takes the sign of the token in whose region of a level it lies."""
+    row = _rows(attention, head)
+    queries, keys = attention.q_proj, attention.k_proj
+    attention.v_proj.weight[row, SIGN] = 1.0 / FOUND_SIGN
+    attention.out_proj.weight[FOUND[level * SLOTS + slot], row] = 1.0
+    attention.out_proj.weight[BALANCE, row] = -1.0
+    gain = _gain(attention, MEMBERSHIP)
+    for number in range(QUERY_LENGTH):
+        if number < CODE_LENGTH:
+            _read_image(queries, row, CODES[slot * CODE_LENGTH + number], gain)
+        else:
+            queries.bias[row] = gain
+        keys.weight[row, LOOKED_UP[level * QUERY_LENGTH + number]] = gain
+        row += 1
+    gain = _gain(attention, NEARNESS)
+    for channel in (SINES[0], COSINES[0], SINES[1], COSINES[1]):
+        queries.weight[row, channel] = keys.weight[row, channel] = gain
+        row += 1
+    queries.bias[row] = math.sqrt(attention.internal_dim // attention.num_heads)
+    keys.weight[row, NOTHING] = NOTHING_LOGIT / MARK
+    keys.weight[row, OUTPUT] = -EXCLUDED / MARK
+
+
+def _be_here(attention: Attention, head: int) -> None:
+    """Each cell finds the click that lies in it."""
+    row = _rows(attention, head)
+    queries, keys = attention.q_proj, attention.k_proj
+    attention.v_proj.weight[row, SIGN] = 1.0 / FOUND_SIGN
+    attention.v_proj.weight[row, CORNER] = -BOX_SIGN / TYPE_SIZE / FOUND_SIGN
+    attention.out_proj.weight[HERE, row] = 1.0
+    attention.out_proj.weight[BALANCE, row] = -1.0
+    for wave, share in HERE_SHARES.items():
+        gain = _gain(attention, HERE_SHARPNESS * share)
+        for channel in (*SINES[2 * wave : 2 * wave + 2], *COSINES[2 * wave : 2 * wave + 2]):
+            queries.weight[row, channel] = keys.weight[row, channel] = gain
+            row += 1
+    queries.bias[row] = math.sqrt(attention.internal_dim // attention.num_heads)
+    keys.weight[row, NOTHING] = HERE_SHARPNESS * (2.0 * sum(HERE_SHARES.values()) - HERE_LOSS) / MARK
+    keys.weight[row, OUTPUT] = -EXCLUDED / MARK
+
+
+def _pass_descriptions(attention: Attention) -> None:
+    """The token of the predicted IoU, and the outputs', take over what is known about the prompts' regions."""
+    attention.q_proj.weight[0, [NOTHING, OUTPUT]] = 4.0 / MARK
+    attention.k_proj.weight[0, [FOREGROUND, TOP_LEFT, BOTTOM_RIGHT]] = EXCLUDED / MARK
+    attention.k_proj.weight[0, NOTHING] = EXCLUDED / 2 / MARK
+    for place, channel in enumerate(LOOKED_UP[LEVELS * QUERY_LENGTH :]):
+        attention.v_proj.weight[place, channel] = 1.0
+        attention.out_proj.weight[channel, place] = 1.0
+        attention.out_proj.weight[REST, place] = -1.0 / len(REST)
+
+
+def _find_sides(attention: Attention, first_head: int) -> None:
+    """Each head lets the cells beyond one side of the box find that side's corner, and all others nothing."""
+    queries, keys = attention.q_proj, attention.k_proj
+    gain = _gain(attention, SIDE_SHARPNESS)
+    sides = ((TOP_LEFT, 0), (TOP_LEFT, 1), (BOTTOM_RIGHT, 0), (BOTTOM_RIGHT, 1))
+    for head, (corner, axis) in enumerate(sides, start=first_head):
+        row = _rows(attention, head)
+        sine, cosine = SINES[axis], COSINES[axis]
+        # The sine of corner minus cell is above 0 where the cell comes first, which is outside at the first corner.
+        direction = 1.0 if corner == TOP_LEFT else -1.0
+        queries.weight[row, cosine] = queries.weight[row + 1, sine] = gain
+        keys.weight[row, sine], keys.weight[row + 1, cosine] = direction * gain, -direction * gain
+        queries.bias[row + 2] = math.sqrt(attention.internal_dim // attention.num_heads)
+        keys.weight[row + 2, [corner, NOTHING]] = EXCLUDED / MARK
+        attention.v_proj.weight[row, CORNER] = 1.0
+        attention.out_proj.weight[OUTSIDE, row] = 1.0
+        attention.out_proj.weight[BALANCE, row] = -1.0
 
 
 def _enlargements(upscaling: nn.Sequential) -> tuple[nn.ConvTranspose2d, nn.ConvTranspose2d]:
     return cast(nn.ConvTranspose2d, upscaling[0]), cast(nn.ConvTranspose2d, upscaling[3])
 
 
-def _mark_clicks(sam: Sam) -> None:
-    encoder, decoder = sam.prompt_encoder, sam.mask_decoder
-    marks = slice(FOREGROUND.start, BACKGROUND.stop)
-    others = [decoder.iou_token, decoder.mask_tokens, encoder.not_a_point_embed, *encoder.point_embeddings]
-    for embedding in others:
-        embedding.weight.mul_(SIDE_GAIN)
-        embedding.weight[:, marks] = 0.0
-    background, foreground = encoder.point_embeddings[:2]
-    foreground.weight[:, FOREGROUND] = LABEL_GAIN
-    background.weight[:, BACKGROUND] = LABEL_GAIN
-
-
-def _copy_from_image(attention: Attention, gain: float) -> None:
-    attention.v_proj.weight.mul_(SIDE_GAIN)
-    attention.out_proj.weight.mul_(SIDE_GAIN)
-    attention.v_proj.weight[:COPIED] = 0.0
-    attention.out_proj.weight[:COPIED] = 0.0
-    attention.out_proj.weight[:, :COPIED] = 0.0
-    for number in range(CODE_CHANNELS):
-        attention.v_proj.weight[number, CODES[4 * number : 4 * number + 4]] = 1.0
-    for number, channel in enumerate(DESCRIBED, start=CODE_CHANNELS):
-        attention.v_proj.weight[number, channel] = 1.0
-    attention.out_proj.weight[:COPIED, :COPIED] = gain * torch.eye(COPIED)
-
-
-def _copy_from_clicks(attention: Attention) -> None:
-    """The first head adds what foreground clicks hold, the second subtracts what background clicks hold."""
-    per_head = attention.internal_dim // attention.num_heads
-    for projection in (attention.q_proj, attention.k_proj, attention.v_proj, attention.out_proj):
-        projection.weight.mul_(SIDE_GAIN)
-    attention.out_proj.weight[:COPIED] = 0.0
-    for head, (channels, gain) in enumerate(((FOREGROUND, COPY_GAIN), (BACKGROUND, -BACKGROUND_GAIN))):
-        row = head * per_head
-        attention.q_proj.weight[row] = 0.0
-        attention.q_proj.bias[row] = ATTENTION_TO_CLICKS
-        attention.k_proj.weight[row] = 0.0
-        attention.k_proj.weight[row, channels] = 1.0
-        attention.v_proj.weight[row : row + CODE_CHANNELS] = torch.eye(CODE_CHANNELS, attention.v_proj.in_features)
-        attention.out_proj.weight[:, row : row + per_head] = 0.0
-        attention.out_proj.weight[:CODE_CHANNELS, row : row + CODE_CHANNELS] = gain * torch.eye(CODE_CHANNELS)
-
-
-def _pass_codes(upscaling: nn.Sequential) -> None:
-    """Carries the codes through both enlargements unchanged; `gelu(x) - gelu(-x)` is x."""
+def _upscale(upscaling: nn.Sequential) -> None:
+    """Gives each pixel what its part of the cell has found: all others' is brought far below 0, where GELU ends it."""
     first, second = _enlargements(upscaling)
+    norm = cast(LayerNorm2d, upscaling[1])
     first_bias, second_bias = cast(Tensor, first.bias), cast(Tensor, second.bias)
-    first.weight.mul_(SIDE_GAIN)
-    second.weight.mul_(SIDE_GAIN)
-    first.weight[:, : 2 * CODE_CHANNELS] = 0.0
-    second.weight[:, :CODE_CHANNELS] = 0.0
-    for number in range(CODE_CHANNELS):
-        for quarter in range(4):
-            row, column = divmod(quarter, 2)
-            first.weight[CODES[4 * number + quarter], number, row, column] = 1.0
-            first.weight[CODES[4 * number + quarter], CODE_CHANNELS + number, row, column] = -1.0
-        second.weight[number, number] = U_GAIN
-        second.weight[CODE_CHANNELS + number, number] = -U_GAIN
-    first_bias.zero_()
-    second_bias.zero_()
-    second.weight[:, CODE_CHANNELS] = 0.0
-    second_bias[: CODE_CHANNELS + 1] = OFFSET
+    for parameter in (first.weight, first_bias, second.weight, second_bias, norm.bias):
+        parameter.zero_()
+    ballast = BALLAST_SIZE / 2
+    size = math.sqrt(2.0 * ballast**2 / len(norm.weight))
+    norm.weight.fill_(size)
+    found, choices = range(LEVELS * SLOTS), range(LEVELS * SLOTS, LEVELS * SLOTS + 16)
+    earlier, beyond, here, *stones, rest = (choices.stop + place for place in (0, 2, 3, 4, 5, 6))
+    for channel, source in zip(found, FOUND, strict=True):
+        first.weight[source, channel] = 1.0
+    norm.bias[list(found)] = OFFSET
+    for quarter in range(4):
+        row, column = divmod(quarter, 2)
+        for pixel in range(4):
+            below, right = divmod(pixel, 2)
+            source = CHOICES[4 * (2 * row + below) + 2 * column + right]
+            for place, sign in enumerate((1.0, 1.0, -1.0, -1.0)):
+                first.weight[source, choices[4 * pixel + place], row, column] = sign
+        first.weight[EARLIER[quarter], earlier : earlier + 2, row, column] = 1.0
+    first.weight[OUTSIDE, beyond] = first.weight[HERE, here] = 1.0
+    norm.bias[here] = OFFSET
+    first.weight[BALLAST[0], stones[0]], first.weight[BALLAST[1], stones[1]] = 0.5, 0.5
+    first.weight[:, rest] = -first.weight.sum(dim=1)
+    # Which slots a pixel is not in: it is far above the first, above or below the second, below the third.
+    for pixel in range(4):
+        for place, threshold in enumerate((-CHOICE_SIZE, 0.0, 0.0, -CHOICE_SIZE)):
+            channel = choices[4 * pixel + place]
+            norm.weight[channel] = size * CHOICE_SHARPNESS
+            norm.bias[channel] = -CHOICE_SHARPNESS * (threshold + CHOICE_SIZE / 2)
+    norm.weight[earlier : earlier + 2] = 2.0 * OFFSET * size
+    norm.bias[earlier], norm.bias[earlier + 1] = -OFFSET, -OFFSET - 1.0
+    norm.weight[beyond], norm.bias[beyond] = 2.0 * OFFSET * size, -OFFSET
+    constant, drawn, cut, clicked = range(found.stop, found.stop + 4)
+    penalties = ((0,), (1, 2), (3,))
+    for pixel in range(4):
+        row, column = divmod(pixel, 2)
+        for channel in found:
+            second.weight[channel, channel, row, column] = 1.0
+            for place in penalties[channel % SLOTS]:
+                second.weight[choices[4 * pixel + place], channel, row, column] = -PENALTY
+        second.weight[earlier, drawn, row, column], second.weight[earlier + 1, drawn, row, column] = 1.0, -1.0
+        second.weight[beyond, cut, row, column] = second.weight[here, clicked, row, column] = 1.0
+    second_bias[[constant, drawn]] = OFFSET
 
 
-def _compare_codes(decoder: MaskDecoder, output: int) -> None:
-    """Outputs 1 to 3 compare the codes of one level each; output 0, the one for several prompts, of the middle one."""
-    lengths = torch.tensor([0, *CODE_LENGTHS]).cumsum(0).tolist()
-    level = output - 1 if output else 1
-    kept = range(lengths[level], lengths[level + 1])
-    one, two, three = decoder.output_hypernetworks_mlps[output].layers
+def _draw(decoder: MaskDecoder) -> None:
+    """Outputs 1 to 3 draw a level each, output 0 what the levels and the earlier mask vote for."""
+    constant, drawn, cut, clicked = range(LEVELS * SLOTS, LEVELS * SLOTS + 4)
+    for output, mlp in enumerate(decoder.output_hypernetworks_mlps):
+        one, two, last = mlp.layers
+        last.weight.zero_()
+        last.bias.zero_()
+        votes = VOTES if output == 0 else [float(level == output - 1) for level in range(LEVELS)]
+        for level, vote in enumerate(votes):
+            last.bias[level * SLOTS : (level + 1) * SLOTS] = LOGIT * vote
+        # Each level brings `OFFSET` along, once.
+        last.bias[constant] = -LOGIT * (sum(votes) + (ENOUGH_VOTES if output == 0 else 0.5) / OFFSET)
+        last.bias[cut] = -OUTSIDE_LOGIT
+        if output == 0:
+            last.bias[drawn] = LOGIT * EARLIER_VOTES
+            last.bias[clicked] = LOGIT * HERE_VOTES
+            last.bias[constant] -= LOGIT * (EARLIER_VOTES + HERE_VOTES)
+            # Where there is a box, the first is above 1; the second is 0 then, and 1 elsewhere.
+            one.weight[0], one.bias[0] = 0.0, -1.0
+            one.weight[0, BOXED] = 20.0
+            two.weight[0], two.bias[0] = 0.0, 1.0
+            two.weight[0, 0] = -1.0
+            last.bias[constant] += LOGIT * (ENOUGH_VOTES - ENOUGH_IN_BOX) / OFFSET
+            last.weight[constant, 0] = -LOGIT * (ENOUGH_VOTES - ENOUGH_IN_BOX) / OFFSET
+
+
+def _expect(head: MLP) -> None:
+    """Outputs 1 to 3 by how long their regions last, output 0 by the middle one's."""
+    one, two, three = head.layers
     for layer in (one, two, three):
         layer.bias.zero_()
-    three.weight.mul_(SIDE_GAIN)
-    pairs = [(2 * place, 2 * place + 1) for place in range(len(kept))]
-    hidden = 2 * len(kept)
-    two.weight[:hidden] = 0.0
-    two.weight[:hidden, :hidden] = torch.eye(hidden)
-    three.weight[:, :hidden] = 0.0
-    one.weight[:hidden] = 0.0
-    for number, (plus, minus) in zip(kept, pairs, strict=True):
-        one.weight[plus, number], one.weight[minus, number] = 1.0, -1.0
-        three.weight[number, plus], three.weight[number, minus] = CONTRAST, -CONTRAST
-        three.weight[CODE_CHANNELS, plus], three.weight[CODE_CHANNELS, minus] = -CONTRAST, CONTRAST
-    three.bias[CODE_CHANNELS] = -CONTRAST * LIKENESS[output] * FULL_LIKENESS / OFFSET
+    three.weight.zero_()
+    three.bias.fill_(EXPECTED_IOU)
+    for level in range(LEVELS):
+        for sign in (1.0, -1.0):
+            hidden = 2 * level + int(sign < 0)
+            one.weight[hidden] = 0.0
+            two.weight[hidden] = 0.0
+            two.weight[hidden, hidden] = 1.0
+            for number, share in LASTING.items():
+                one.weight[hidden, LOOKED_UP[LEVELS * QUERY_LENGTH + level * LEARNED + number]] = sign * share
+            three.weight[level + 1, hidden] = sign * WORTH
+            if level == 1:
+                three.weight[0, hidden] = sign * WORTH

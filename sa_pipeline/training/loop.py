@@ -1,6 +1,6 @@
 """The training loop: samples in, gradient steps, checkpoints that continue bit for bit."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +15,6 @@ from sa_pipeline.training.distributed import ALONE, Group
 from sa_pipeline.training.drop_path import drop_path
 from sa_pipeline.training.embedded import EmbeddedSamples
 from sa_pipeline.training.interaction import InteractionResult, InteractionSettings, interact
-from sa_pipeline.training.keeping import EarlierAnswers, decoder_weights
 from sa_pipeline.training.parameter_groups import RATE_SHARE, parameter_groups
 from sa_pipeline.training.recomputing import recomputed
 from sa_pipeline.training.samples import Prepared, SampleSource
@@ -49,9 +48,6 @@ class Phase:
         embedded: Samples whose embedding is kept; if given, the encoder stays as it is, `source` is theirs, and
             augmentation is part of what is kept.
         only: Beginnings of the names of the parameters that are trained, the others stay as they are; empty for all.
-        begin: Changes the model before the phase's first step. The phase then starts from the averaged weights, with
-            a fresh optimizer and a fresh average, and holds the answers to one click to those before the change;
-            only with `embedded`.
     """
 
     steps: int
@@ -71,7 +67,6 @@ class Phase:
     recompute: bool = False
     embedded: EmbeddedSamples | None = None
     only: tuple[str, ...] = ()
-    begin: Callable[[Sam], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +100,6 @@ class TrainState:
         average: Exponential moving average of the parameters by name: what is exported. Empty without an average.
         seed: Of samples and prompts; together with `step` it fixes them.
         step: Steps done, over all phases.
-        before: The decoder's weights before the last change at a phase's beginning. Empty without one.
     """
 
     sam: Sam
@@ -113,7 +107,6 @@ class TrainState:
     average: dict[str, Tensor] = field(default_factory=dict)
     seed: int = 0
     step: int = 0
-    before: dict[str, Tensor] = field(default_factory=dict)
 
 
 def new_state(sam: Sam, optimizer: OptimizerSettings, seed: int) -> TrainState:
@@ -160,15 +153,12 @@ def train(
     for phase in phases:
         if state.step < begun + phase.steps:
             set_input_size(state.sam, phase.input_size)
-            if phase.begin is not None and state.step == begun:
-                _begin_anew(state, phase.begin)
-            earlier = EarlierAnswers(state.sam, state.before) if phase.begin is not None else None
             if phase.only:
                 for name, parameter in state.sam.named_parameters():
                     parameter.requires_grad_(name.startswith(phase.only))
             end = begun + phase.steps
             for samples in _samples_of(phase, state, end, workers, group):
-                yield _step(state, phase, begun, optimizer, samples, dtype, group, earlier)
+                yield _step(state, phase, begun, optimizer, samples, dtype, group)
         begun += phase.steps
 
 
@@ -179,14 +169,6 @@ def _samples_of(phase: Phase, state: TrainState, end: int, workers: int, group: 
     own = slice(group.rank * share, (group.rank + 1) * share)
     steps = range(state.step, end)
     return phase.embedded.draw(state.sam, phase.input_size, state.seed, steps, phase.images, own)
-
-
-def _begin_anew(state: TrainState, change: Callable[[Sam], None]) -> None:
-    state.sam.load_state_dict(state.average, strict=False)
-    state.before = decoder_weights(state.sam)
-    change(state.sam)
-    state.optimizer.state.clear()
-    state.average = {name: state.sam.get_parameter(name).detach().clone() for name in state.average}
 
 
 def learning_rate_at(step: int, phase: Phase, begun: int, optimizer: OptimizerSettings) -> float:
@@ -206,7 +188,6 @@ def _step(
     samples: list[Prepared],
     dtype: torch.dtype,
     group: Group,
-    earlier: EarlierAnswers | None,
 ) -> dict[str, float]:
     rate = learning_rate_at(state.step, phase, begun, optimizer)
     for parameters in state.optimizer.param_groups:
@@ -223,7 +204,7 @@ def _step(
             np.random.default_rng((state.seed, state.step, 1, n)) if phase.independent_images else shared
             for n in numbers
         ]
-        results += _backpropagate(state, phase, samples[first : first + piece], numbers, chances, dtype, earlier)
+        results += _backpropagate(state, phase, samples[first : first + piece], numbers, chances, dtype)
     group.sum_gradients(state.sam.parameters())
     torch.nn.utils.clip_grad_norm_(state.sam.parameters(), optimizer.max_gradient_norm)
     state.optimizer.step()
@@ -243,12 +224,11 @@ def _backpropagate(
     numbers: list[int],
     chances: list[np.random.Generator],
     dtype: torch.dtype,
-    earlier: EarlierAnswers | None,
 ) -> list[InteractionResult]:
     """Adds a piece's share to the gradient of the step; `numbers` tell its images apart within the step."""
     sam, device = state.sam, state.sam.device
     if phase.embedded is not None:
-        return _decoder_alone(sam, phase, samples, chances, dtype, earlier)
+        return _decoder_alone(sam, phase, samples, chances, dtype)
     images = torch.stack([sample.image for sample in samples]).to(device)
     with ExitStack() as encoding:
         if phase.drop_path:
@@ -306,7 +286,6 @@ def _decoder_alone(
     samples: list[Prepared],
     chances: list[np.random.Generator],
     dtype: torch.dtype,
-    earlier: EarlierAnswers | None,
 ) -> list[InteractionResult]:
     def backward(loss: Tensor) -> None:
         (loss / phase.images).backward()
@@ -315,8 +294,6 @@ def _decoder_alone(
     for sample, chance in zip(samples, chances, strict=True):
         assert sample.embedding is not None  # noqa: S101  # `EmbeddedSamples` gives them with one
         embedding = sample.embedding[None].to(sam.device)
-        if earlier is not None:
-            backward(earlier.loss(sam, embedding, sample, chance, dtype))
         results.append(interact(sam, embedding, sample, phase.interaction, chance, dtype, backward))
     return results
 
@@ -339,7 +316,6 @@ def save_state(state: TrainState, path: Path) -> None:
             "average": state.average,
             "seed": state.seed,
             "step": state.step,
-            "before": state.before,
         },
         aside,
     )
@@ -352,4 +328,4 @@ def restore_state(state: TrainState, path: Path) -> None:
     state.sam.load_state_dict(saved["model"])
     state.optimizer.load_state_dict(saved["optimizer"])
     state.average = saved["average"]
-    state.seed, state.step, state.before = saved["seed"], saved["step"], saved["before"]
+    state.seed, state.step = saved["seed"], saved["step"]

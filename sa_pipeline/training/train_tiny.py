@@ -6,19 +6,17 @@ Under `torchrun --nproc-per-node=N` each step's scenes are spread over N process
 import argparse
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from sa_pipeline.annotated.sa1b_tars import Sa1bSource
 from sa_pipeline.progress import SilentProgress, TerminalProgress
-from sa_pipeline.sam.tiny import build_tiny
+from sa_pipeline.sam.tiny import IMAGE_SIZE, build_tiny
 from sa_pipeline.training.distributed import Group, joined_group
 from sa_pipeline.training.embedded import EmbeddedSamples
 from sa_pipeline.training.export import export_weights
-from sa_pipeline.training.initial_corrections import bind_corrections
-from sa_pipeline.training.initial_weights import bind_positions, bind_regions
+from sa_pipeline.training.initial_weights import bind_decoder
 from sa_pipeline.training.interaction import InteractionSettings
 from sa_pipeline.training.loop import (
     OptimizerSettings,
@@ -30,7 +28,7 @@ from sa_pipeline.training.loop import (
     train,
 )
 from sa_pipeline.training.losses import TINY_FOCAL_WEIGHT
-from sa_pipeline.training.samples import AnnotatedScenes, SampleSource
+from sa_pipeline.training.samples import AnnotatedScenes
 from sa_pipeline.training.stopping import StopRequest
 from sa_pipeline.training.training_log import TrainingLog
 
@@ -38,50 +36,45 @@ SAVE_INTERVAL_SECONDS = 180.0
 
 OPTIMIZER = OptimizerSettings(weight_decay=0.02, warmup_steps=50, average_decay=0.995)
 
-CLICKS = InteractionSettings(
-    prompts=24, box_share=0.2, corrections=2, repeats=0, nested=True, focal_weight=TINY_FOCAL_WEIGHT
+DIALOGUE = InteractionSettings(
+    prompts=24,
+    box_share=0.1,
+    corrections=2,
+    repeats=0,
+    nested=True,
+    focal_weight=TINY_FOCAL_WEIGHT,
+    trust_predicted_iou=True,
+    one_for_boxes=True,
 )
-DIALOGUE = replace(CLICKS, corrections=3)
-DECODER_ALONE = replace(
-    CLICKS, prompts=10, box_share=0.4, corrections=3, trust_predicted_iou=True, one_for_boxes=True, forget_share=0.1
-)
-HEADS = (
-    *(f"mask_decoder.output_hypernetworks_mlps.{output}." for output in (1, 2, 3)),
-    "mask_decoder.iou_prediction_head.",
-)
-"""What is trained after corrections are written in; training all of the decoder wears them away."""
+
+TRAINED = ("mask_decoder.iou_prediction_head.",)
+"""Masks are drawn as `initial_weights` has it: what is learned is which regions are worth it."""
 
 EMBEDDED_SAMPLES = 300
-"""That the decoder is trained on: encoding one takes about as long as a step."""
+"""Encoding one takes about as long as a step."""
+
+STEPS = 150
 
 
 def tiny_phases(scenes: Sequence[Path], embeddings: Path) -> list[Phase]:
-    """First clicks mostly, then corrections in every other step, then the decoder's heads alone."""
+    """One: the predicted IoU, on embeddings that are computed once; corrections in every fourth step."""
     shards = AnnotatedScenes(Sa1bSource(scenes), weighted=True)
+    kept = EmbeddedSamples(embeddings, shards, EMBEDDED_SAMPLES)
     return [
-        Phase(310, 512, 4, shards, CLICKS, 3e-4, final_share=0.6, correct_every=3, independent_images=True),
-        Phase(320, 512, 4, shards, DIALOGUE, 2e-4, final_share=0.02, correct_every=2, independent_images=True),
-        decoder_phase(shards, embeddings),
+        Phase(
+            STEPS,
+            IMAGE_SIZE,
+            4,
+            shards,
+            DIALOGUE,
+            1e-3,
+            final_share=0.02,
+            correct_every=4,
+            independent_images=True,
+            embedded=kept,
+            only=TRAINED,
+        )
     ]
-
-
-def decoder_phase(source: SampleSource, embeddings: Path) -> Phase:
-    """Corrections and boxes, written in, and then the heads trained with everything else as it is."""
-    kept = EmbeddedSamples(embeddings, source, EMBEDDED_SAMPLES)
-    return Phase(
-        150,
-        512,
-        4,
-        source,
-        DECODER_ALONE,
-        1e-3,
-        final_share=0.02,
-        correct_every=4,
-        independent_images=True,
-        embedded=kept,
-        only=HEADS,
-        begin=bind_corrections,
-    )
 
 
 def main() -> None:
@@ -97,8 +90,7 @@ def main() -> None:
     torch.manual_seed(given.seed)
     with joined_group() as group:
         sam = build_tiny()
-        bind_positions(sam)
-        bind_regions(sam)
+        bind_decoder(sam)
         state = new_state(sam, OPTIMIZER, given.seed)
         if (given.output / "state.pt").exists():
             restore_state(state, given.output / "state.pt")

@@ -1,7 +1,6 @@
 """The shipped `tiny` heeds background clicks, answers boxes and comes closer with each click, on a photograph."""
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import skimage.data
 from segment_anything import SamPredictor
@@ -21,12 +20,10 @@ def predictor(tiny: LoadedModel) -> SamPredictor:
     return predictor
 
 
-def around(mask: npt.NDArray[np.bool_], x: int, y: int) -> float:
-    return float(mask[y - 8 : y + 9, x - 8 : x + 9].mean())
-
-
-@pytest.mark.parametrize(("x", "y"), [(120, 200), (300, 230), (220, 120)])
-def test_a_background_click_takes_its_place_out_of_the_mask(predictor: SamPredictor, x: int, y: int):
+@pytest.mark.parametrize(("x", "y"), [(120, 200), (300, 230), (220, 120), (250, 200)])
+def test_a_background_click_takes_what_a_click_there_selects_out_of_the_mask_and_hardly_more(
+    predictor: SamPredictor, x: int, y: int
+):
     drawn = np.full((1, 128, 128), -10.0, np.float32)
     drawn[0, 10:80, 15:100] = 10.0
     clicks = np.array([[60, 60]])
@@ -34,8 +31,26 @@ def test_a_background_click_takes_its_place_out_of_the_mask(predictor: SamPredic
     after, _, _ = predictor.predict(
         np.vstack([clicks, [[x, y]]]), np.array([1, 0]), mask_input=drawn, multimask_output=False
     )
-    assert around(before[0], x, y) > 0.5
-    assert around(after[0], x, y) < 0.1
+    one, _, _ = predictor.predict(np.array([[x, y]]), np.array([1]), multimask_output=False)
+    three, _, _ = predictor.predict(np.array([[x, y]]), np.array([1]))
+    selected, related = one[0], one[0] | three.any(axis=0)
+    assert selected.sum() > 200
+    assert before[0][selected].mean() > 0.95
+    assert after[0][selected].mean() < 0.1
+    assert after[0][before[0] & ~related].mean() > 0.99
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_no_click_is_without_effect_at_its_own_place(predictor: SamPredictor, label: int):
+    """Also where the image's regions say otherwise."""
+    earlier = np.full((1, 128, 128), -10.0 if label else 10.0, np.float32)
+    random = np.random.default_rng(0)
+    heeded = 0
+    for x, y in zip(random.integers(451, size=60), random.integers(300, size=60), strict=True):
+        clicks, labels = np.array([[225, 150], [x, y]]), np.array([1 - label, label])
+        masks, _, _ = predictor.predict(clicks, labels, mask_input=earlier, multimask_output=False)
+        heeded += masks[0, y, x] == label
+    assert heeded >= 59
 
 
 def test_a_box_gives_a_mask_that_lies_within_it(predictor: SamPredictor):
