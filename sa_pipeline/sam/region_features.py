@@ -178,7 +178,8 @@ def _propose(parents: Any, shares: Any, fitting: Any, scores: Any, log_centralit
     chain, chain_scores = np.empty(len(parents), np.int64), np.empty(len(parents), np.float64)
     for row in range(height):
         for column in range(width):
-            chain[0], count = references[row, column], 0
+            # What stays where no region fits, as in an image of one superpixel.
+            chain[0], chain_scores[0], count = references[row, column], 0.0, 0
             region = references[row, column]
             while region >= 0:
                 if fitting[region]:
