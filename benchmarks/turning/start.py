@@ -25,8 +25,8 @@ def ensure_undertrained(path: Path, *, undone: bool = False) -> Path:
     Args:
         path: The file.
         undone: What is written down draws masks about as good as training makes them, so that people's masks have
-            little to teach. With `undone`, noise as strong as the weights themselves lies over the last layers of the
-            three masks' heads.
+            little to teach. With `undone`, noise as strong as they are lies over the biases that the three masks' heads
+            end with, which are all that draws.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

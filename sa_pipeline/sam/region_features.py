@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from sa_pipeline.compiled import compiled
 from sa_pipeline.sam.region_codes import CODE_LENGTH, separating_codes
+from sa_pipeline.sam.region_merging import sums_of_regions
 from sa_pipeline.sam.region_tree import RegionTree, build_region_tree
 
 CELL, PIXEL = 16, 4
@@ -77,12 +78,11 @@ def region_features(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.f
     tree = build_region_tree(image)
     height, width = (-(-length // CELL) for length in image.shape[:2])
     pixels = tree.superpixels[_middles(image.shape[0], height)][:, _middles(image.shape[1], width)]
-    boxes = _boxes(tree)
-    cells = _chosen(tree, pixels, boxes)
+    members, boxes = tree.members(), _boxes(tree)
+    cells = _chosen(tree, members, pixels, boxes)
     regions, index = np.unique(cells.regions, return_inverse=True)
     index = index.reshape(cells.regions.shape)
-    members = tree.members()[regions]
-    patterns, part_of = np.unique(members, axis=1, return_inverse=True)
+    patterns, part_of = np.unique(members[regions], axis=1, return_inverse=True)
     part_of = part_of.ravel()
     codes, queries = separating_codes(patterns, *_areas_and_places(tree, part_of, patterns.shape[1]))
 
@@ -103,11 +103,13 @@ def _middles(length: int, cells: int) -> npt.NDArray[np.int64]:
     return np.minimum(np.arange(cells * (CELL // PIXEL)) * PIXEL + PIXEL // 2, length - 1)
 
 
-def _chosen(tree: RegionTree, pixels: npt.NDArray[np.int32], boxes: npt.NDArray[np.float64]) -> _Cells:
+def _chosen(
+    tree: RegionTree, members: npt.NDArray[np.bool_], pixels: npt.NDArray[np.int32], boxes: npt.NDArray[np.float64]
+) -> _Cells:
     references = slice(REFERENCE // PIXEL, None, CELL // PIXEL)
     shares = tree.areas / tree.superpixels.size
     fitting = (shares > AREA_RANGE[0]) & (shares < AREA_RANGE[1])
-    centrality = _centrality(tree, pixels, boxes, np.flatnonzero(fitting), references)
+    centrality = _centrality(members, pixels, boxes, np.flatnonzero(fitting), references)
     scores = np.log(tree.lifetimes + 1e-4) + AREA_EXPONENT * np.log(shares)
     chosen = _propose(
         tree.parents,
@@ -122,16 +124,15 @@ def _chosen(tree: RegionTree, pixels: npt.NDArray[np.int32], boxes: npt.NDArray[
 
 
 def _centrality(
-    tree: RegionTree,
+    members: npt.NDArray[np.bool_],
     pixels: npt.NDArray[np.int32],
     boxes: npt.NDArray[np.float64],
     regions: npt.NDArray[np.int64],
     references: slice,
 ) -> npt.NDArray[np.float32]:
     """Distance of each cell's reference from a region's outside, as a part of the most central one's; (N, h, w)."""
-    members = tree.members()
     cells = (len(range(*references.indices(pixels.shape[0]))), len(range(*references.indices(pixels.shape[1]))))
-    centrality = np.zeros((len(tree.parents), *cells), np.float32)
+    centrality = np.zeros((len(members), *cells), np.float32)
     bounds = boxes / PIXEL
     first = np.floor(bounds[:, :2]).astype(int)
     last = np.ceil(bounds[:, 2:]).astype(int)
@@ -210,9 +211,7 @@ def _areas_and_places(
     """Of each part: its area in px, and its middle along a traversal of the tree, 0 to 1."""
     leaves = tree.leaves
     weights = np.sqrt(tree.areas[:leaves])
-    extents = np.concatenate([weights, np.zeros(leaves - 1)])
-    for region, parent in enumerate(tree.parents[:-1]):
-        extents[parent] += extents[region]
+    extents = sums_of_regions(tree.parents, weights[:, None], np.zeros((leaves, 4)))[0][:, 0]
     starts, used = np.zeros(len(extents)), np.zeros(len(extents))
     for region in range(len(extents) - 2, -1, -1):
         parent = tree.parents[region]
@@ -253,17 +252,14 @@ def _slots(
 def _boxes(tree: RegionTree) -> npt.NDArray[np.float64]:
     """Of all regions, XYXY px, (N, 4)."""
     labels, leaves = tree.superpixels, tree.leaves
-    boxes = np.tile([np.inf, np.inf, -np.inf, -np.inf], (len(tree.parents), 1))
+    boxes = np.empty((leaves, 4))
     for column, across in ((0, labels.T), (1, labels)):
         # Of all (line, superpixel) pairs that occur, the first and the last line of each superpixel.
         lines = np.unique(np.arange(len(across))[:, None] * leaves + across)
         line, found = np.divmod(lines, leaves)
         boxes[found[::-1], column] = line[::-1]
         boxes[found, column + 2] = line + 1
-    for region, parent in enumerate(tree.parents[:-1]):
-        boxes[parent, :2] = np.minimum(boxes[parent, :2], boxes[region, :2])
-        boxes[parent, 2:] = np.maximum(boxes[parent, 2:], boxes[region, 2:])
-    return boxes
+    return sums_of_regions(tree.parents, np.empty((leaves, 0)), boxes)[1]
 
 
 def _described(tree: RegionTree, boxes: npt.NDArray[np.float64], size: tuple[int, int]) -> npt.NDArray[np.float64]:

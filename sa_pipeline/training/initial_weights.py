@@ -89,7 +89,7 @@ HERE = COSINES[7]
 EXCLUDED = 100.0
 """A difference of attention logits that nothing else makes up for."""
 
-TYPE_GAIN = 13.0
+TYPE_LOGIT = 42.25
 TYPE_SIZE, BOX_SIGN, PLACE_SIZE = 4.0, 11.0, 2.0
 LOOK_UP_GAIN, QUERY_SIZE, LEARNED_SIZE = 9.0, 8.0, 3.0
 SHIFT = 0.25
@@ -136,7 +136,7 @@ def bind_decoder(sam: Sam) -> None:
     """Writes down the weights of everything.
 
     Args:
-        sam: A `tiny`, of whose random weights only those are kept that nothing passes through yet.
+        sam: A `tiny`. Random weights stay only where nothing passes through them yet.
     """
     decoder = sam.mask_decoder
     first, second = decoder.transformer.layers
@@ -174,7 +174,7 @@ def _attentions(decoder: MaskDecoder) -> list[Attention]:
 
 
 def _clear(attention: Attention) -> None:
-    """Random values are kept: with queries and keys of 0 nothing of them comes out, but gradients go in."""
+    """Nothing is left of chance: what is not written down passes nothing."""
     for projection in (attention.q_proj, attention.k_proj, attention.v_proj, attention.out_proj):
         projection.weight.zero_()
         projection.bias.zero_()
@@ -231,7 +231,7 @@ def _pass_masks(downscaling: nn.Sequential) -> None:
     three.weight[BALANCE] = -three.weight[EARLIER].sum(dim=0)
 
 
-def _rows(attention: Attention, head: int) -> int:
+def _first_row(attention: Attention, head: int) -> int:
     return head * (attention.internal_dim // attention.num_heads)
 
 
@@ -240,19 +240,30 @@ def _gain(attention: Attention, logit: float) -> float:
     return math.sqrt(logit * math.sqrt(attention.internal_dim // attention.num_heads))
 
 
+def _bring(projection: nn.Linear, channel: int, row: int, size: float) -> None:
+    """Writes number `row` into a channel of the tokens, and takes it off those in `REST`."""
+    projection.weight[channel, row] = size
+    projection.weight[REST, row] -= size / len(REST)
+
+
+def _tell_image(projection: nn.Linear, channel: int, row: int) -> None:
+    """Writes number `row` into a channel of the image's cells, and takes it off `BALANCE`."""
+    projection.weight[channel, row], projection.weight[BALANCE, row] = 1.0, -1.0
+
+
 def _find_types(attention: Attention) -> None:
     """Tokens of one type find each other and learn what they are; all learn where the box's corners are."""
-    gain = _gain(attention, TYPE_GAIN * TYPE_GAIN / 4) / MARK
+    gain = _gain(attention, TYPE_LOGIT) / MARK
     for row, mark in enumerate(MARKS):
         attention.q_proj.weight[row, mark] = attention.k_proj.weight[row, mark] = gain
     values = attention.v_proj.weight
-    values[0, [FOREGROUND]], values[0, [BACKGROUND]] = 1.0 / MARK, -1.0 / MARK
+    values[0, FOREGROUND], values[0, BACKGROUND] = 1.0 / MARK, -1.0 / MARK
     values[0, [TOP_LEFT, BOTTOM_RIGHT]] = BOX_SIGN / TYPE_SIZE / MARK
     values[1, [TOP_LEFT, BOTTOM_RIGHT]] = 1.0 / MARK
     values[2, [NOTHING, OUTPUT]] = 1.0 / MARK
     written = {SIGN: (0, TYPE_SIZE), CORNER: (1, TYPE_SIZE), UNUSED: (2, TYPE_SIZE)}
     for head, corner in ((1, TOP_LEFT), (2, BOTTOM_RIGHT)):
-        start = _rows(attention, head)
+        start = _first_row(attention, head)
         attention.q_proj.bias[start] = 4.0
         attention.k_proj.weight[start, NOTHING] = EXCLUDED / 2 / MARK
         attention.k_proj.weight[start, corner] = EXCLUDED / MARK
@@ -263,8 +274,7 @@ def _find_types(attention: Attention) -> None:
             values[start + place, channel] = 1.0
             written[PLACES[4 * (head - 1) + place]] = (start + place, PLACE_SIZE)
     for channel, (row, size) in written.items():
-        attention.out_proj.weight[channel, row] = size
-        attention.out_proj.weight[REST, row] -= size / len(REST)
+        _bring(attention.out_proj, channel, row, size)
 
 
 def _look_up(attention: Attention) -> None:
@@ -274,7 +284,7 @@ def _look_up(attention: Attention) -> None:
     learned = [DESCRIBED[level * LEARNED :][:LEARNED] for level in range(LEVELS)]
     box_gain = math.sqrt(BOX_SHARPNESS * 4.0 / PLACE_SIZE)
     for level in range(LEVELS):
-        at_click, at_box = _rows(attention, level), _rows(attention, LEVELS + level)
+        at_click, at_box = _first_row(attention, level), _first_row(attention, LEVELS + level)
         for wave, cycles in enumerate(WAVES):
             angle = 4.0 * math.pi * cycles * SHIFT * EMBEDDING_STRIDE / IMAGE_SIZE
             for axis in range(2):
@@ -295,8 +305,7 @@ def _look_up(attention: Attention) -> None:
             for place, (source, channel) in enumerate(zip([*taken[level], *learned[level]], into, strict=True)):
                 size = QUERY_SIZE if place < QUERY_LENGTH else LEARNED_SIZE
                 values.weight[start + place, source] = 1.0
-                attention.out_proj.weight[channel, start + place] = size
-                attention.out_proj.weight[REST, start + place] = -size / len(REST)
+                _bring(attention.out_proj, channel, start + place, size)
 
 
 def _read_image(projection: nn.Linear, row: int, channel: int, gain: float) -> None:
@@ -319,17 +328,16 @@ def _settle(mlp: MLPBlock) -> None:
                     one.weight[hidden, other] = sign
                 one.weight[hidden, flag], one.bias[hidden] = gate, -threshold
                 # The difference of the two is twice the number that is added.
-                two.weight[own, hidden], two.weight[REST, hidden] = sign / 2, -sign / 2 / len(REST)
+                _bring(two, own, hidden, sign / 2)
                 hidden += 1
 
 
 def _follow(attention: Attention, head: int, level: int, slot: int) -> None:
     """One part of each cell takes the sign of the token in whose region of a level it lies."""
-    row = _rows(attention, head)
+    row = _first_row(attention, head)
     queries, keys = attention.q_proj, attention.k_proj
     attention.v_proj.weight[row, SIGN] = 1.0 / FOUND_SIGN
-    attention.out_proj.weight[FOUND[level * SLOTS + slot], row] = 1.0
-    attention.out_proj.weight[BALANCE, row] = -1.0
+    _tell_image(attention.out_proj, FOUND[level * SLOTS + slot], row)
     gain = _gain(attention, MEMBERSHIP)
     for number in range(QUERY_LENGTH):
         if number < CODE_LENGTH:
@@ -349,12 +357,11 @@ def _follow(attention: Attention, head: int, level: int, slot: int) -> None:
 
 def _be_here(attention: Attention, head: int) -> None:
     """Each cell finds the click that lies in it."""
-    row = _rows(attention, head)
+    row = _first_row(attention, head)
     queries, keys = attention.q_proj, attention.k_proj
     attention.v_proj.weight[row, SIGN] = 1.0 / FOUND_SIGN
     attention.v_proj.weight[row, CORNER] = -BOX_SIGN / TYPE_SIZE / FOUND_SIGN
-    attention.out_proj.weight[HERE, row] = 1.0
-    attention.out_proj.weight[BALANCE, row] = -1.0
+    _tell_image(attention.out_proj, HERE, row)
     for wave, share in HERE_SHARES.items():
         gain = _gain(attention, HERE_SHARPNESS * share)
         for channel in (*SINES[2 * wave : 2 * wave + 2], *COSINES[2 * wave : 2 * wave + 2]):
@@ -372,8 +379,7 @@ def _pass_descriptions(attention: Attention) -> None:
     attention.k_proj.weight[0, NOTHING] = EXCLUDED / 2 / MARK
     for place, channel in enumerate(LOOKED_UP[LEVELS * QUERY_LENGTH :]):
         attention.v_proj.weight[place, channel] = 1.0
-        attention.out_proj.weight[channel, place] = 1.0
-        attention.out_proj.weight[REST, place] = -1.0 / len(REST)
+        _bring(attention.out_proj, channel, place, 1.0)
 
 
 def _find_sides(attention: Attention, first_head: int) -> None:
@@ -382,7 +388,7 @@ def _find_sides(attention: Attention, first_head: int) -> None:
     gain = _gain(attention, SIDE_SHARPNESS)
     sides = ((TOP_LEFT, 0), (TOP_LEFT, 1), (BOTTOM_RIGHT, 0), (BOTTOM_RIGHT, 1))
     for head, (corner, axis) in enumerate(sides, start=first_head):
-        row = _rows(attention, head)
+        row = _first_row(attention, head)
         sine, cosine = SINES[axis], COSINES[axis]
         # The sine of corner minus cell is above 0 where the cell comes first, which is outside at the first corner.
         direction = 1.0 if corner == TOP_LEFT else -1.0
@@ -391,8 +397,7 @@ def _find_sides(attention: Attention, first_head: int) -> None:
         queries.bias[row + 2] = math.sqrt(attention.internal_dim // attention.num_heads)
         keys.weight[row + 2, [corner, NOTHING]] = EXCLUDED / MARK
         attention.v_proj.weight[row, CORNER] = 1.0
-        attention.out_proj.weight[OUTSIDE, row] = 1.0
-        attention.out_proj.weight[BALANCE, row] = -1.0
+        _tell_image(attention.out_proj, OUTSIDE, row)
 
 
 def _enlargements(upscaling: nn.Sequential) -> tuple[nn.ConvTranspose2d, nn.ConvTranspose2d]:

@@ -31,7 +31,6 @@ class InteractionSettings:
         focal_weight: Of the focal loss against the dice loss, in the paper 20.
         one_for_boxes: Whether a first prompt that is a box also trains the one output that several prompts have, as
             a box is asked for one mask more often than for three.
-        forget_share: Share of corrections that are decoded without the earlier logits, from all clicks so far.
     """
 
     prompts: int = 64
@@ -43,7 +42,6 @@ class InteractionSettings:
     trust_predicted_iou: bool = False
     focal_weight: float = FOCAL_WEIGHT
     one_for_boxes: bool = False
-    forget_share: float = 0.0
 
     @property
     def rounds(self) -> int:
@@ -182,12 +180,11 @@ class _Dialogue:
         self.labels = torch.cat([self.labels, labels[: self.clicks]], dim=1)
         self.box_points = torch.cat([self.box_points, points[self.clicks :]], dim=1)
         self.box_labels = torch.cat([self.box_labels, labels[self.clicks :]], dim=1)
-        share = self.settings.forget_share
-        self.decode_again(forget=share > 0 and self.rng.random() < share)
+        self.decode_again()
 
-    def decode_again(self, forget: bool = False) -> None:
-        """One output from the prompts and the logits so far, unless these are to be forgotten."""
-        logits, predicted_iou = self._decode(None if forget else self.logits[:, None])
+    def decode_again(self) -> None:
+        """One output from the prompts and the logits so far."""
+        logits, predicted_iou = self._decode(self.logits[:, None])
         logits, predicted_iou = logits[:, :1], predicted_iou[:, :1]
         reached = iou_with_best(logits, self.low_masks, self.own)
         mask_loss = pairwise_mask_loss(logits, self.targets[:, None], self.settings.focal_weight).mean()

@@ -14,9 +14,7 @@ from sa_pipeline.training.samples import DrawnSource
 
 HEADS = ("mask_decoder.iou_prediction_head.", "mask_decoder.output_hypernetworks_mlps.2.")
 OPTIMIZER = OptimizerSettings(warmup_steps=1)
-CORRECTIONS = InteractionSettings(
-    prompts=4, box_share=0.5, corrections=2, repeats=0, nested=True, one_for_boxes=True, forget_share=0.3
-)
+CORRECTIONS = InteractionSettings(prompts=4, box_share=0.5, corrections=2, repeats=0, nested=True, one_for_boxes=True)
 
 
 def phases(folder: Path) -> list[Phase]:
