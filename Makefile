@@ -63,7 +63,7 @@ bench: $(READY) ## peak memory over 10 to 300 images, beside the official genera
 	$(BIN)/python benchmarks/memory.py
 
 tiny-checkpoint: $(READY) ## trains the built-in checkpoint from nothing
-	$(BIN)/python -m sa_pipeline.training.scene_shards --photographs tiny_training/photographs --output tiny_training/scenes --scenes 1000 --seed 21
+	$(BIN)/python -m sa_pipeline.training.scene_shards --photographs tiny_training/photographs --output tiny_training/scenes --scenes 320 --seed 21
 	$(BIN)/python -m sa_pipeline.training.train_tiny --scenes tiny_training/scenes --output tiny_training --export sa_pipeline/sam/weights/tiny.safetensors
 
 clean: ## removes the virtual environments and the demo's output

@@ -498,7 +498,7 @@ PRESETS: Mapping[str, PipelineSettings] = {
     "fast": PipelineSettings(
         masks=MaskSettings(
             points_per_side=16,
-            box_nms_thresh=0.8,
+            mask_nms_thresh=0.8,
             min_mask_region_area=100,
             pred_iou_thresh=0.2,
             stability_score_thresh=0.8,

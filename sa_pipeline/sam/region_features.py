@@ -71,7 +71,7 @@ def region_features(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.f
 
     Returns:
         (C, ceil(H / 16), ceil(W / 16)) float32. In `SLOT_CODES` the codes of three parts of the image; in `CHOICES`
-        for each 4x4 px, row by row, which of them they belong to, -1, 0 or 1; in `QUERIES` the queries of the three
+        for each 4x4 px, row by row, how they are divided among them, -1 to 1; in `QUERIES` the queries of the three
         regions that the cell proposes; in `CORNERS` their boxes XYXY, 0 to 1; in `DESCRIPTIONS` what they are like,
         roughly -1 to 1.
     """
@@ -82,12 +82,18 @@ def region_features(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.f
     cells = _chosen(tree, members, pixels, boxes)
     regions, index = np.unique(cells.regions, return_inverse=True)
     index = index.reshape(cells.regions.shape)
-    patterns, part_of = np.unique(members[regions], axis=1, return_inverse=True)
-    part_of = part_of.ravel()
-    codes, queries = separating_codes(patterns, *_areas_and_places(tree, part_of, patterns.shape[1]))
+    # Superpixels that lie in the same regions are one part.
+    packed = np.packbits(members[regions], axis=0)
+    _, first, part_of = np.unique(packed, axis=1, return_index=True, return_inverse=True)
+    patterns, part_of = members[regions][:, first], part_of.ravel()
+    importance = np.sqrt(tree.lifetimes + 1e-4) * (tree.ends + 1e-3) ** 0.25
+    codes, queries = separating_codes(
+        patterns, *_areas_and_places(tree, part_of, patterns.shape[1]), importance[regions]
+    )
 
     features = np.empty((CHANNELS, height, width), np.float32)
-    slots, choices = _slots(part_of[pixels].reshape(height, CELL // PIXEL, width, CELL // PIXEL), codes)
+    padding = [(0, cells * CELL - length) for cells, length in zip((height, width), image.shape[:2], strict=True)]
+    slots, choices = _slots(np.pad(part_of[tree.superpixels], padding, mode="edge"), codes)
     features[SLOT_CODES] = codes[slots].reshape(height, width, -1).transpose(2, 0, 1)
     features[CHOICES] = choices.transpose(2, 0, 1)
     features[QUERIES] = queries[index].reshape(height, width, -1).transpose(2, 0, 1)
@@ -226,26 +232,35 @@ def _areas_and_places(
 def _slots(
     parts: npt.NDArray[np.int64], codes: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Of each cell the parts that fill most of it (h, w, 3), and which of them each of its pixels is in (h, w, 16).
+    """Of each cell the parts that fill most of it (h, w, 3), and how its pixels are divided among them (h, w, 16).
 
     Args:
-        parts: (h, 4, w, 4), the part that each pixel is in.
+        parts: (16 h, 16 w), the part that each px is in.
         codes: (A, 8) float32 of all parts.
 
     Returns:
-        The second of the three is the most frequent one. Pixels of further parts count as of the most similar one.
+        The second of the three is the most frequent one. The other array is 0 for pixels in the second only, down to -1
+        by their share of the first, or up to 1 by that of the third, whichever is larger. What lies in further parts
+        counts as of the most similar one.
     """
-    height, _, width, _ = parts.shape
-    flat = parts.transpose(0, 2, 1, 3).reshape(height * width, PIXELS)
-    left = (flat[:, :, None] == flat[:, None, :]).sum(axis=2)
-    slots = np.empty((len(flat), SLOTS), np.int64)
-    for slot in (1, 0, 2):
-        slots[:, slot] = flat[np.arange(len(flat)), left.argmax(axis=1)]
-        left[flat == slots[:, slot, None]] = 0
-    likeness = np.einsum("npc,nsc->nps", codes[flat], codes[slots])
-    # Where a cell has fewer parts than slots, the second one is meant.
+    height, width = (length // CELL for length in parts.shape)
+    cells = parts.reshape(height, CELL, width, CELL).transpose(0, 2, 1, 3).reshape(height * width, CELL**2)
+    pairs, counts = np.unique(np.arange(len(cells))[:, None] * len(codes) + cells, return_counts=True)
+    cell, part = np.divmod(pairs, len(codes))
+    order = np.lexsort((-counts, cell))
+    first = np.searchsorted(cell, np.arange(len(cells)))
+    last = np.append(first[1:], len(cell)) - 1
+    # Where a cell has fewer parts than slots, the last one fills the others.
+    slots = np.stack([part[order][np.minimum(first + place, last)] for place in (1, 0, 2)], axis=1)
+    likeness = (codes @ codes.T)[cells[..., None], slots[:, None, :]]
     likeness[..., 1] += 1e-4
-    choices = likeness.argmax(axis=2) - 1.0
+    within = np.eye(SLOTS, dtype=np.float32)[likeness.argmax(axis=2)]
+    sides = CELL // PIXEL
+    shares = within.reshape(len(cells), sides, PIXEL, sides, PIXEL, SLOTS).mean(axis=(2, 4)).reshape(-1, SLOTS)
+    before, middle, after = shares.T
+    choices = np.where(
+        before >= after, -before / np.maximum(before + middle, 1e-6), after / np.maximum(after + middle, 1e-6)
+    )
     return slots.reshape(height, width, SLOTS), choices.reshape(height, width, PIXELS).astype(np.float32)
 
 

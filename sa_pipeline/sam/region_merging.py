@@ -15,13 +15,16 @@ WARD_EXPONENT = 0.5
 """Distances are multiplied by the share of the smaller region to this power: Ward's criterion for unequal sizes."""
 
 COLOUR_SCALE, EDGE_SCALE, TEXTURE_GAIN, CHANNELS = 20.0, 6.0, 4.0, 3.0
-"""Bring each of the four terms of a distance to roughly 0 to 1."""
+"""Bring four of the terms of a distance to roughly 0 to 1."""
+
+CONTRAST_WEIGHT = 3.0
+"""Of the fifth against the others."""
 
 
 def _distance(
-    areas: Any, colours: Any, histograms: Any, textures: Any, a: int, b: int, edge: float, share: float
+    areas: Any, colours: Any, histograms: Any, textures: Any, a: int, b: int, border: float, share: float
 ) -> float:
-    """Colour, colour histogram, texture and edge between two neighbours, weighted alike, times Ward's factor."""
+    """Colour, colour histogram and texture of two neighbours and their border, times Ward's factor."""
     colour = 0.0
     for channel in range(colours.shape[1]):
         difference = colours[a, channel] / areas[a] - colours[b, channel] / areas[b]
@@ -34,9 +37,7 @@ def _distance(
         one = math.log1p(TEXTURE_GAIN * textures[a, channel] / areas[a])
         other = math.log1p(TEXTURE_GAIN * textures[b, channel] / areas[b])
         texture += abs(one - other)
-    whole = (
-        math.sqrt(colour) / COLOUR_SCALE + (1.0 - shared / CHANNELS) + texture / textures.shape[1] + edge / EDGE_SCALE
-    )
+    whole = math.sqrt(colour) / COLOUR_SCALE + (1.0 - shared / CHANNELS) + texture / textures.shape[1] + border
     return whole * share**WARD_EXPONENT
 
 
@@ -44,7 +45,7 @@ _distance = compiled(_distance)
 
 
 def _merge(
-    node_areas: Any, colours: Any, histograms: Any, textures: Any, strengths: Any, lengths: Any
+    node_areas: Any, colours: Any, histograms: Any, textures: Any, borders: Any, lengths: Any
 ) -> tuple[Any, Any]:
     leaves = len(colours)
     total = 2 * leaves - 1
@@ -59,8 +60,8 @@ def _merge(
         for b in range(leaves):
             if lengths[a, b] > 0:
                 share = min(areas[a], areas[b]) / image_area
-                edge = strengths[a, b] / lengths[a, b]
-                distances[a, b] = _distance(areas, colours, histograms, textures, a, b, edge, share)
+                border = borders[a, b] / lengths[a, b]
+                distances[a, b] = _distance(areas, colours, histograms, textures, a, b, border, share)
         nearest[a] = np.argmin(distances[a])
         nearest_distance[a] = distances[a, nearest[a]]
     height = 0.0
@@ -77,7 +78,7 @@ def _merge(
         colours[a] += colours[b]
         histograms[a] += histograms[b]
         textures[a] += textures[b]
-        strengths[a] += strengths[b]
+        borders[a] += borders[b]
         lengths[a] += lengths[b]
         lengths[a, a] = 0.0
         distances[a], distances[b], distances[:, b] = np.inf, np.inf, np.inf
@@ -85,10 +86,10 @@ def _merge(
         for other in range(leaves):
             if not alive[other] or lengths[a, other] == 0.0:
                 continue
-            strengths[other, a], lengths[other, a] = strengths[a, other], lengths[a, other]
+            borders[other, a], lengths[other, a] = borders[a, other], lengths[a, other]
             share = min(areas[a], areas[other]) / image_area
-            edge = strengths[a, other] / lengths[a, other]
-            distance = _distance(areas, colours, histograms, textures, a, other, edge, share)
+            border = borders[a, other] / lengths[a, other]
+            distance = _distance(areas, colours, histograms, textures, a, other, border, share)
             distances[a, other] = distances[other, a] = distance
             if nearest[other] == a or nearest[other] == b:
                 nearest[other] = np.argmin(distances[other])
@@ -109,6 +110,7 @@ def merge_regions(
     histograms: npt.NDArray[np.float32],
     textures: npt.NDArray[np.float32],
     strengths: npt.NDArray[np.float64],
+    contrasts: npt.NDArray[np.float64],
     lengths: npt.NDArray[np.float64],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Merges S regions pair by pair until one is left; the arrays are used up.
@@ -119,13 +121,15 @@ def merge_regions(
         histograms: (S, B) float32, counts over each region's pixels, three histograms side by side.
         textures: (S, T) float32, sums over each region's pixels.
         strengths: (S, S) float64, summed edge strength along each common border.
+        contrasts: (S, S) float64, as `region_spectrum.spectral_contrasts` gives them.
         lengths: (S, S) float64, its length in px; 0 for regions that do not touch. All regions hang together.
 
     Returns:
         The parent of each of the 2 S - 1 regions, -1 for the last, (2 S - 1,) int64, and the distance at which it was
         made, 0 for the first S, (2 S - 1,) float64.
     """
-    parents, heights = _merge(areas, colours, histograms, textures, strengths, lengths)
+    borders = strengths / EDGE_SCALE + CONTRAST_WEIGHT * contrasts * lengths
+    parents, heights = _merge(areas, colours, histograms, textures, borders, lengths)
     return np.asarray(parents, np.int64), np.asarray(heights, np.float64)
 
 

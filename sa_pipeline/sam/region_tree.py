@@ -12,6 +12,7 @@ import numpy.typing as npt
 from skimage.segmentation import watershed
 
 from sa_pipeline.sam.region_merging import merge_regions
+from sa_pipeline.sam.region_spectrum import spectral_contrasts
 
 CHROMA_WEIGHT = 1.6
 """Lab's a and b against L; shading changes L more than it changes colour."""
@@ -53,7 +54,7 @@ class RegionTree:
         return members
 
 
-def build_region_tree(image: npt.NDArray[np.uint8], superpixels: int = 700) -> RegionTree:
+def build_region_tree(image: npt.NDArray[np.uint8], superpixels: int = 1000) -> RegionTree:
     """Merges the superpixels of an image, pair by pair, until one region is left.
 
     Args:
@@ -131,6 +132,7 @@ def _merged(
         _colour_histograms(labels, lab, leaves),
         _sums(labels, texture, leaves),
         strengths,
+        spectral_contrasts(labels, colour, texture, strengths, lengths),
         lengths,
     )
     ends = np.where(parents >= 0, heights[parents], heights[-1])

@@ -9,7 +9,7 @@ from torch import Tensor
 from sa_pipeline.sam.state import TINY
 from sa_pipeline.training.loop import TrainState
 
-LOGIT_SCALE = 3.0
+LOGIT_SCALE = 10.0
 """Factor on the mask logits. Training leaves them shallow, and the stability score shifts them by one: unscaled,
 few masks would count as stable. Masks themselves, logits above 0, stay as they are."""
 

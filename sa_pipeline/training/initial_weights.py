@@ -91,7 +91,7 @@ EXCLUDED = 100.0
 
 TYPE_LOGIT = 42.25
 TYPE_SIZE, BOX_SIGN, PLACE_SIZE = 4.0, 11.0, 2.0
-LOOK_UP_GAIN, QUERY_SIZE, LEARNED_SIZE = 9.0, 8.0, 3.0
+LOOK_UP_GAIN, QUERY_SIZE, LEARNED_SIZE = 14.0, 8.0, 3.0
 SHIFT = 0.25
 """Of a cell: how far left of and above a click it is looked up, so that one on a cell's border has one answer."""
 
@@ -101,7 +101,7 @@ BOX_SHARPNESS = 400.0
 FOUND_SIGN = 4.8
 """Of what a token brings along, after normalisation: it counts as 1 in the image."""
 
-MEMBERSHIP, NEARNESS, NOTHING_LOGIT = 60.0, 2.0, 3.5
+MEMBERSHIP, NEARNESS, NOTHING_LOGIT = 60.0, 3.0, 3.5
 """Attention logits of a part for a region's token, for one unit of the product, of nearness, and for nothing."""
 
 SIDE_SHARPNESS = 60.0
@@ -113,17 +113,21 @@ EARLIER_GAIN = 2.0
 SIDE_GAIN = 0.03
 """Of all ways through the mask encoder that are not written down."""
 
-OFFSET, PENALTY = 4.0, 4.0
-"""GELU leaves numbers around 4 as they are; what is to vanish is brought far below 0."""
+OFFSET, SHARPNESS = 4.0, 12.0
+"""GELU leaves numbers around 4 as they are; multiplied by 12, those below 0 vanish and those above stay."""
 
-CHOICE_SHARPNESS = 16.0
+OUTSIDE_SIZE = 2.0
+"""What lies beyond a side of the box counts as 2 less than what it has found."""
+
 LOGIT = 10.0
-"""Half of it is the size of the logits. They are three times as large in the exported weights."""
+"""Half of it is the size of the logits. They are ten times as large in the exported weights."""
 
-OUTSIDE_LOGIT = 15.0
-VOTES, EARLIER_VOTES, ENOUGH_VOTES, ENOUGH_IN_BOX = (4.0, 1.0, 1.0), 2.0, 1.5, 0.5
+VOTES, EARLIER_VOTES, ENOUGH_VOTES, ENOUGH_IN_BOX = (4.0, 2.0, 1.0), 1.8, 1.5, 0.5
 """For output 0, of the small, the middle and the large region and of the earlier mask: a click always decides about its
 small region, about its middle one unless others object; of a box's three regions one is enough."""
+
+OBJECTIONS = (4.0, 1.0, 1.0)
+"""Votes of a background click against its small, its middle and its large region."""
 
 HERE_VOTES = 8.0
 """A click decides about its own cell in any case."""
@@ -405,7 +409,11 @@ def _enlargements(upscaling: nn.Sequential) -> tuple[nn.ConvTranspose2d, nn.Conv
 
 
 def _upscale(upscaling: nn.Sequential) -> None:
-    """Gives each pixel what its part of the cell has found: all others' is brought far below 0, where GELU ends it."""
+    """Gives each pixel what its parts of the cell have found, as far as it lies in each of them.
+
+    A part counts where what it found, 0 or 1, and its share of the pixel, 0 to 1, sum up to more than 1: by the share
+    of the found parts then, so that a mask's border runs through the pixels in which it lies.
+    """
     first, second = _enlargements(upscaling)
     norm = cast(LayerNorm2d, upscaling[1])
     first_bias, second_bias = cast(Tensor, first.bias), cast(Tensor, second.bias)
@@ -414,59 +422,72 @@ def _upscale(upscaling: nn.Sequential) -> None:
     ballast = BALLAST_SIZE / 2
     size = math.sqrt(2.0 * ballast**2 / len(norm.weight))
     norm.weight.fill_(size)
-    found, choices = range(LEVELS * SLOTS), range(LEVELS * SLOTS, LEVELS * SLOTS + 16)
-    earlier, beyond, here, *stones, rest = (choices.stop + place for place in (0, 2, 3, 4, 5, 6))
+    found = range(LEVELS * SLOTS)
+    objections = range(found.stop, 2 * found.stop)
+    sides = range(objections.stop, objections.stop + 2 * 4)
+    earlier, here, *stones, rest = (sides.stop + place for place in (0, 2, 3, 4, 5))
     for channel, source in zip(found, FOUND, strict=True):
-        first.weight[source, channel] = 1.0
+        first.weight[source, channel], first.weight[OUTSIDE, channel] = 1.0, -OUTSIDE_SIZE
     norm.bias[list(found)] = OFFSET
+    for channel, of_level in zip(objections, found, strict=True):
+        first.weight[:, channel] = -first.weight[:, of_level]
+    norm.weight[list(objections)] = size * SHARPNESS
     for quarter in range(4):
         row, column = divmod(quarter, 2)
         for pixel in range(4):
             below, right = divmod(pixel, 2)
             source = CHOICES[4 * (2 * row + below) + 2 * column + right]
-            for place, sign in enumerate((1.0, 1.0, -1.0, -1.0)):
-                first.weight[source, choices[4 * pixel + place], row, column] = sign
+            first.weight[source, sides[2 * pixel], row, column] = -1.0
+            first.weight[source, sides[2 * pixel + 1], row, column] = 1.0
         first.weight[EARLIER[quarter], earlier : earlier + 2, row, column] = 1.0
-    first.weight[OUTSIDE, beyond] = first.weight[HERE, here] = 1.0
+    norm.weight[list(sides)] = size * SHARPNESS / CHOICE_SIZE
+    first.weight[HERE, here] = 1.0
     norm.bias[here] = OFFSET
     first.weight[BALLAST[0], stones[0]], first.weight[BALLAST[1], stones[1]] = 0.5, 0.5
     first.weight[:, rest] = -first.weight.sum(dim=1)
-    # Which slots a pixel is not in: it is far above the first, above or below the second, below the third.
-    for pixel in range(4):
-        for place, threshold in enumerate((-CHOICE_SIZE, 0.0, 0.0, -CHOICE_SIZE)):
-            channel = choices[4 * pixel + place]
-            norm.weight[channel] = size * CHOICE_SHARPNESS
-            norm.bias[channel] = -CHOICE_SHARPNESS * (threshold + CHOICE_SIZE / 2)
     norm.weight[earlier : earlier + 2] = 2.0 * OFFSET * size
     norm.bias[earlier], norm.bias[earlier + 1] = -OFFSET, -OFFSET - 1.0
-    norm.weight[beyond], norm.bias[beyond] = 2.0 * OFFSET * size, -OFFSET
-    constant, drawn, cut, clicked = range(found.stop, found.stop + 4)
-    penalties = ((0,), (1, 2), (3,))
+    free, constant, drawn, clicked = _drawn_channels()
     for pixel in range(4):
         row, column = divmod(pixel, 2)
-        for channel in found:
-            second.weight[channel, channel, row, column] = 1.0
-            for place in penalties[channel % SLOTS]:
-                second.weight[choices[4 * pixel + place], channel, row, column] = -PENALTY
+        for channel in (*found, *free):
+            slot = channel % SLOTS
+            shares = {0: (1.0, 0.0), 1: (-1.0, -1.0), 2: (0.0, 1.0)}[slot]
+            for side, share in zip(sides[2 * pixel : 2 * pixel + 2], shares, strict=True):
+                second.weight[side, channel, row, column] = share
+            second_bias[channel] = SHARPNESS if slot == 1 else 0.0
+            if channel in found:
+                second.weight[channel, channel, row, column] = SHARPNESS
+                second_bias[channel] -= SHARPNESS * (OFFSET + 1.0)
+            else:
+                for level, vote in enumerate(OBJECTIONS):
+                    second.weight[objections[level * SLOTS + slot], channel, row, column] = -vote / OBJECTIONS[0]
         second.weight[earlier, drawn, row, column], second.weight[earlier + 1, drawn, row, column] = 1.0, -1.0
-        second.weight[beyond, cut, row, column] = second.weight[here, clicked, row, column] = 1.0
+        second.weight[here, clicked, row, column] = 1.0
     second_bias[[constant, drawn]] = OFFSET
+
+
+def _drawn_channels() -> tuple[range, int, int, int]:
+    """Of the upscaled embedding, after `LEVELS` x `SLOTS` that tell what is found: where nothing objects, for each
+    slot; a constant; the earlier mask; the click's cell."""
+    free = range(LEVELS * SLOTS, (LEVELS + 1) * SLOTS)
+    constant, drawn, clicked = range(free.stop, free.stop + 3)
+    return free, constant, drawn, clicked
 
 
 def _draw(decoder: MaskDecoder) -> None:
     """Outputs 1 to 3 draw a level each, output 0 what the levels and the earlier mask vote for."""
-    constant, drawn, cut, clicked = range(LEVELS * SLOTS, LEVELS * SLOTS + 4)
+    free, constant, drawn, clicked = _drawn_channels()
     for output, mlp in enumerate(decoder.output_hypernetworks_mlps):
         one, two, last = mlp.layers
         last.weight.zero_()
         last.bias.zero_()
         votes = VOTES if output == 0 else [float(level == output - 1) for level in range(LEVELS)]
         for level, vote in enumerate(votes):
-            last.bias[level * SLOTS : (level + 1) * SLOTS] = LOGIT * vote
-        # Each level brings `OFFSET` along, once.
-        last.bias[constant] = -LOGIT * (sum(votes) + (ENOUGH_VOTES if output == 0 else 0.5) / OFFSET)
-        last.bias[cut] = -OUTSIDE_LOGIT
+            last.bias[level * SLOTS : (level + 1) * SLOTS] = LOGIT * vote / SHARPNESS
+        last.bias[constant] = -LOGIT * (ENOUGH_VOTES + OBJECTIONS[0] if output == 0 else 0.5) / OFFSET
         if output == 0:
+            last.bias[free.start : free.stop] = LOGIT * OBJECTIONS[0] / SHARPNESS
             last.bias[drawn] = LOGIT * EARLIER_VOTES
             last.bias[clicked] = LOGIT * HERE_VOTES
             last.bias[constant] -= LOGIT * (EARLIER_VOTES + HERE_VOTES)

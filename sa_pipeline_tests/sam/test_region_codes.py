@@ -13,7 +13,7 @@ def mistaken(
     members: npt.NDArray[np.bool_], areas: npt.NDArray[np.float64], places: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Of each region the area that is told wrongly, as a part of the region's own."""
-    codes, queries = separating_codes(members, areas, places)
+    codes, queries = separating_codes(members, areas, places, np.ones(len(members)))
     assert codes.shape == (len(areas), CODE_LENGTH)
     assert queries.shape == (len(members), CODE_LENGTH + 1)
     for vectors in (codes, queries):
@@ -67,6 +67,6 @@ def test_of_a_photographs_regions_all_but_a_hundredth_of_the_area_is_told_rightl
 
 def test_the_same_tree_has_the_same_codes():
     areas, places = np.ones(16), (np.arange(16) + 0.5) / 16
-    first, second = (separating_codes(halves(16), areas, places) for _ in range(2))
+    first, second = (separating_codes(halves(16), areas, places, np.ones(31)) for _ in range(2))
     np.testing.assert_array_equal(first[0], second[0])
     np.testing.assert_array_equal(first[1], second[1])

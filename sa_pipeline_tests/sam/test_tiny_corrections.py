@@ -1,5 +1,6 @@
 """The shipped `tiny` heeds background clicks, answers boxes and comes closer with each click, on a photograph."""
 
+import cv2
 import numpy as np
 import pytest
 import skimage.data
@@ -37,7 +38,9 @@ def test_a_background_click_takes_what_a_click_there_selects_out_of_the_mask_and
     assert selected.sum() > 200
     assert before[0][selected].mean() > 0.95
     assert after[0][selected].mean() < 0.1
-    assert after[0][before[0] & ~related].mean() > 0.99
+    # A pixel of the logits, 4 px wide, that lies partly in the regions there is taken out, too.
+    beside = cv2.dilate(related.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    assert after[0][before[0] & ~beside].mean() > 0.99
 
 
 @pytest.mark.parametrize("label", [0, 1])
