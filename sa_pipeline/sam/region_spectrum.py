@@ -20,7 +20,8 @@ CHANNEL_SIGMA, TEXTURE_SIGMA, TEXTURE_WEIGHT = 1.0, 2.0, 6.0
 """Smoothing of colour and of texture, px, and what the logarithm of texture counts against colour."""
 
 KINDS, SPLITS, SAMPLES, ROUNDS = 64, 6, 4096, 8
-"""Kinds of pixels that are told apart, 2 to the power of the splits; pixels that they are found from; rounds of k-means."""
+"""Kinds of pixels that are told apart, 2 to the power of the splits; pixels that they are found from; rounds of
+k-means."""
 
 DISTANCES = (3, 7)
 """Between two pixels that count as side by side, px."""
@@ -127,9 +128,7 @@ def _nearest(pixels: npt.NDArray[np.float32], centres: npt.NDArray[np.float32]) 
     return np.asarray(_search(pixels, np.ascontiguousarray(centres.T), squares), np.int64)
 
 
-def _mutual_information(
-    kinds: npt.NDArray[np.int64], centres: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float64]:
+def _mutual_information(kinds: npt.NDArray[np.int64], centres: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Of each two kinds how much more often they occur side by side than by chance, (`KINDS`, `KINDS`) logarithms."""
     height, width = kinds.shape
     together = np.zeros((KINDS, KINDS))

@@ -468,8 +468,7 @@ def _upscale(upscaling: nn.Sequential) -> None:
 
 
 def _drawn_channels() -> tuple[range, int, int, int]:
-    """Of the upscaled embedding, after `LEVELS` x `SLOTS` that tell what is found: where nothing objects, for each
-    slot; a constant; the earlier mask; the click's cell."""
+    """Of the upscaled embedding, behind what is found: where nothing objects, for each slot; 1; earlier mask; click."""
     free = range(LEVELS * SLOTS, (LEVELS + 1) * SLOTS)
     constant, drawn, clicked = range(free.stop, free.stop + 3)
     return free, constant, drawn, clicked
