@@ -122,9 +122,13 @@ OUTSIDE_SIZE = 2.0
 LOGIT = 10.0
 """Half of it is the size of the logits. They are ten times as large in the exported weights."""
 
-VOTES, EARLIER_VOTES, ENOUGH_VOTES, ENOUGH_IN_BOX = (4.0, 2.0, 1.0), 1.8, 1.5, 0.5
+VOTES, EARLIER_VOTES, ENOUGH_VOTES, ENOUGH_IN_BOX = (4.0, 2.0, 1.0), 1.8, 1.53, 0.53
 """For output 0, of the small, the middle and the large region and of the earlier mask: a click always decides about its
 small region, about its middle one unless others object; of a box's three regions one is enough."""
+
+ENOUGH_SHARE = 0.53
+"""Of a pixel within the region, for outputs 1 to 3. Shares are sixteenths, of which no sum may be just enough: rounding
+would decide then, and two batches differ."""
 
 OBJECTIONS = (4.0, 1.0, 1.0)
 """Votes of a background click against its small, its middle and its large region."""
@@ -484,7 +488,7 @@ def _draw(decoder: MaskDecoder) -> None:
         votes = VOTES if output == 0 else [float(level == output - 1) for level in range(LEVELS)]
         for level, vote in enumerate(votes):
             last.bias[level * SLOTS : (level + 1) * SLOTS] = LOGIT * vote / SHARPNESS
-        last.bias[constant] = -LOGIT * (ENOUGH_VOTES + OBJECTIONS[0] if output == 0 else 0.5) / OFFSET
+        last.bias[constant] = -LOGIT * (ENOUGH_VOTES + OBJECTIONS[0] if output == 0 else ENOUGH_SHARE) / OFFSET
         if output == 0:
             last.bias[free.start : free.stop] = LOGIT * OBJECTIONS[0] / SHARPNESS
             last.bias[drawn] = LOGIT * EARLIER_VOTES
