@@ -66,7 +66,7 @@ def test_one_click_gives_the_predictors_three_masks(decoder: ServerDecoder, pred
         _embedding(predictor),
         _asked(point_coords=[tuple(scaled[0]), (0, 0)], point_labels=[1, -1]),
     )
-    np.testing.assert_allclose(_logits(answer, 128)[1:], expected, rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(_logits(answer, 128)[1:], expected, rtol=1e-5, atol=1e-2)
     np.testing.assert_allclose(answer.iou_predictions[1:], scores, atol=1e-5)
 
 
@@ -84,7 +84,7 @@ def test_a_box_and_clicks_correct_an_earlier_answer(decoder: ServerDecoder, pred
             mask_input=base64.b64encode(earlier.astype("<f4").tobytes()).decode(),
         ),
     )
-    np.testing.assert_allclose(_logits(answer, 128)[:1], expected, rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(_logits(answer, 128)[:1], expected, rtol=1e-5, atol=1e-2)
 
 
 def test_a_vit_decoder_from_an_official_file(tmp_path: Path, chelsea) -> None:
