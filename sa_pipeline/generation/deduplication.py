@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sa_pipeline.generation.columns import boxes, floats, integers
-from sa_pipeline.masks.boxes import masks_to_boxes, xywh_to_xyxy, xyxy_to_xywh
-from sa_pipeline.masks.cleanup import clean_mask
-from sa_pipeline.masks.rle import counts_to_mask, mask_to_counts
+from sa_pipeline.masks.boxes import xywh_to_xyxy, xyxy_to_xywh
+from sa_pipeline.masks.cleanup import clean_runs
+from sa_pipeline.masks.rle import area_from_runs, box_from_runs, decode_counts, encode_counts
 from sa_pipeline.masks.suppression import (
     NOT_SUPPRESSED,
     Suppression,
@@ -187,17 +187,18 @@ def _suppress_across_crops(work: _Work, settings: MaskSettings) -> None:
 def _clean_up(work: _Work, settings: MaskSettings) -> None:
     unchanged = np.ones(len(work.areas), np.float32)
     rows = []
+    height = work.size[0]
     for row in work.survivors:
-        cleaned = clean_mask(counts_to_mask(work.counts[row], work.size), settings.min_mask_region_area)
+        cleaned = clean_runs(decode_counts(work.counts[row]), height, settings.min_mask_region_area)
         if settings.drop_small_masks and cleaned.largest_component_is_small:
             work.drop(int(row), DuplicateRule.SMALL_REGION)
             continue
         rows.append(row)
         if cleaned.changed:
             unchanged[row] = 0
-            work.boxes[row] = masks_to_boxes(cleaned.mask[None])[0]
-            work.counts[row] = mask_to_counts(np.asarray(cleaned.mask))
-            work.areas[row] = int(cleaned.mask.sum())
+            work.boxes[row] = box_from_runs(cleaned.runs, height)
+            work.counts[row] = encode_counts(cleaned.runs)
+            work.areas[row] = area_from_runs(cleaned.runs)
             work.holes_filled[row] = cleaned.hole_area_filled
             work.islands_removed[row] = cleaned.island_area_removed
     work.survivors = np.asarray(rows, np.int64)

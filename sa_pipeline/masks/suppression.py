@@ -101,6 +101,9 @@ def suppress_by_mask(
         near = np.all(boxes[others, :2] <= boxes[best, 2:], axis=1) & np.all(
             boxes[others, 2:] >= boxes[best, :2], axis=1
         )
+        if containment_threshold is None:
+            # The IoU of two masks is never more than the ratio of their areas.
+            near &= np.minimum(areas[best], areas[others]) > iou_threshold * np.maximum(areas[best], areas[others])
         duplicate = np.zeros(len(others), np.bool_)
         candidates = others[near]
         if len(candidates) == 0:
