@@ -51,10 +51,10 @@ def clean_runs(runs: Runs, height: int, min_area: int) -> CleanMask:
 
 @compiled
 def _pieces(runs: Any, height: int) -> tuple[Any, Any]:
-    """The first pixel of each stretch that lies within one column, with the number of all pixels behind the last one,
-    and whether it is foreground."""
+    """Splits runs where columns end: first pixels, behind them the number of all, and which are foreground."""
     total = runs.sum()
-    firsts, values = np.empty(len(runs) + total // height + 1, np.int64), np.empty(len(runs) + total // height, np.bool_)
+    most = len(runs) + total // height
+    firsts, values = np.empty(most + 1, np.int64), np.empty(most, np.bool_)
     count, pixel = 0, 0
     for run in range(len(runs)):
         end = pixel + runs[run]
@@ -105,14 +105,13 @@ def _components(firsts: Any, values: Any, wanted: bool, height: int) -> tuple[An
 
 @compiled
 def _largest(firsts: Any, parents: Any, areas: Any, height: int) -> int:
-    """The component of the largest area; of equal ones that which OpenCV numbers first, 2x2 px by 2x2 px and row by
-    row."""
+    """The largest component; of equal ones that which OpenCV numbers first, 2x2 px by 2x2 px and row by row."""
     width = firsts[-1] // height
     places = np.full(len(areas), firsts[-1])
     for piece in range(len(areas)):
         column, row = divmod(firsts[piece], height)
         places[parents[piece]] = min(places[parents[piece]], row // 2 * width + column // 2)
-    best = np.argmax(areas)
+    best = int(np.argmax(areas))
     for piece in range(len(areas)):
         if areas[piece] == areas[best] and places[piece] < places[best]:
             best = piece

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
 
 from sa_pipeline.compiled import compiled
 from sa_pipeline.sam.region_codes import CODE_LENGTH, separating_codes
@@ -54,6 +55,9 @@ DESCRIPTIONS = slice(CORNERS.stop, CORNERS.stop + LEVELS * DESCRIPTION)
 CHANNELS = DESCRIPTIONS.stop
 
 
+_BLAS = ThreadpoolController().select(user_api="blas")
+
+
 @dataclass(frozen=True)
 class _Cells:
     """For each cell three regions, the smallest first, and how central it lies in each; (h, w, 3) each."""
@@ -75,6 +79,13 @@ def region_features(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.f
         regions that the cell proposes; in `CORNERS` their boxes XYXY, 0 to 1; in `DESCRIPTIONS` what they are like,
         roughly -1 to 1.
     """
+    # Its arrays are small: threads that wait for each other cost up to half of the time, most of it where other threads
+    # are busy too.
+    with _BLAS.limit(limits=1):
+        return _features(image, side)
+
+
+def _features(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.float32]:
     tree = build_region_tree(image)
     height, width = (-(-length // CELL) for length in image.shape[:2])
     pixels = tree.superpixels[_middles(image.shape[0], height)][:, _middles(image.shape[1], width)]
