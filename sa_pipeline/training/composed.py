@@ -15,10 +15,9 @@ from sa_pipeline.training.surfaces import finish_photo
 MAX_REGIONS = 100
 """Regions kept of one scene, those that last longest: about the number of masks SA-1B has an image."""
 
-REGION_WEIGHTS = (0.0025, 0.81)
-"""Range of a region's weight. Between them it is the square of the share of the height in the tree at which the region
-is merged that the region has lasted: near 1 for what stands out, near 0 for one of many cuts through the same thing.
-Of the regions that people draw, the share itself takes too many for as good as the best."""
+REGION_WEIGHTS = (0.05, 0.9)
+"""Range of a region's weight. Between them it is the share of the height in the tree at which the region is merged that
+the region has lasted: near 1 for what stands out, near 0 for one of many cuts through the same thing."""
 
 INSIDE = 0.9
 """Share of a region within an object, or of an object within a region, from which one is part of the other."""
@@ -144,5 +143,5 @@ def _compatible_regions(
         fits &= (of_region < 1 - INSIDE) | (of_region > INSIDE) | (of_object > INSIDE)
         fits &= common < 0.75 * (tree.areas + mask.sum() - common)
     order = np.argsort(-np.where(fits, tree.lifetimes, -1.0), kind="stable")[: min(MAX_REGIONS, int(fits.sum()))]
-    weights = np.clip((tree.lifetimes[order] / tree.ends[order]) ** 2, *REGION_WEIGHTS)
+    weights = np.clip(tree.lifetimes[order] / tree.ends[order], *REGION_WEIGHTS)
     return [members[index][tree.superpixels] for index in order], weights

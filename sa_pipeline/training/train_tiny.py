@@ -53,7 +53,7 @@ TRAINED = ("mask_decoder.iou_prediction_head.",)
 EMBEDDED_SAMPLES = 300
 """Encoding one takes about as long as a step."""
 
-STEPS = 150
+STEPS = 800
 
 
 def tiny_phases(scenes: Sequence[Path], embeddings: Path) -> list[Phase]:
@@ -67,7 +67,7 @@ def tiny_phases(scenes: Sequence[Path], embeddings: Path) -> list[Phase]:
             4,
             shards,
             DIALOGUE,
-            1e-3,
+            3e-3,
             final_share=0.02,
             correct_every=4,
             independent_images=True,
