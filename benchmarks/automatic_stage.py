@@ -51,7 +51,7 @@ class Contest:
         self.settings = MaskSettings(
             points_per_side=arguments.points_per_side,
             crop_n_layers=arguments.crop_layers,
-            crop_n_points_downscale_factor=2,
+            crop_n_points_downscale_factor=arguments.crop_n_points_downscale_factor,
             **thresholds,
         )
         self.image = _photograph(arguments.image, arguments.width, arguments.height)
@@ -212,6 +212,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--height", type=int, default=480)
     parser.add_argument("--points-per-side", type=int, default=16)
     parser.add_argument("--crop-layers", type=int, default=0)
+    parser.add_argument(
+        "--crop-n-points-downscale-factor", type=int, default=2, help="2 as in the paper; 1: official default"
+    )
     parser.add_argument("--arithmetic", nargs="+", default=["reference", "float32", "bfloat16"])
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

@@ -51,7 +51,7 @@ def deduplicate_masks(candidates: pa.Table, verdicts: pa.Table, settings: MaskSe
     work = _Work.of(candidates.filter(verdicts["kept"]))
     _suppress_within_crops(work, settings)
     _suppress_across_crops(work, settings)
-    if settings.min_mask_region_area > 0:
+    if settings.min_mask_region_area > 0 and len(work.survivors) > 0:
         _clean_up(work, settings)
     return work.to_table()
 
