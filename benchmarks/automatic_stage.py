@@ -47,13 +47,7 @@ class Contest:
         torch.set_num_threads(arguments.threads)
         if arguments.keep_memory:
             keep_freed_memory()
-        thresholds = thresholds_of_tiny() if arguments.model == "tiny" else {}
-        self.settings = MaskSettings(
-            points_per_side=arguments.points_per_side,
-            crop_n_layers=arguments.crop_layers,
-            crop_n_points_downscale_factor=arguments.crop_n_points_downscale_factor,
-            **thresholds,
-        )
+        self.settings = _settings(arguments)
         self.image = _photograph(arguments.image, arguments.width, arguments.height)
         self.sam = _model(arguments.model).requires_grad_(False)
         self.stand_in = None if arguments.model == "tiny" else StandIn(self.image.shape[:2], self.settings)
@@ -91,9 +85,22 @@ class Contest:
         generate_masks(small, tiny, MaskSettings(points_per_side=2, pred_iou_thresh=0, stability_score_thresh=0))
 
 
+def _settings(arguments: argparse.Namespace) -> MaskSettings:
+    thresholds = thresholds_of_tiny() if arguments.model == "tiny" else {}
+    if arguments.preset is not None:
+        return preset(arguments.preset).masks.model_copy(update=thresholds)
+    return MaskSettings(
+        points_per_side=arguments.points_per_side,
+        crop_n_layers=arguments.crop_layers,
+        crop_n_points_downscale_factor=arguments.crop_n_points_downscale_factor,
+        **thresholds,
+    )
+
+
 def thresholds_of_tiny() -> dict[str, float]:
     """Those of the preset that is made for it."""
-    return preset("fast").masks.model_dump(include={"pred_iou_thresh", "stability_score_thresh"})
+    names = {"pred_iou_thresh", "stability_score_thresh", "pred_iou_floor", "stability_score_floor"}
+    return preset("fast").masks.model_dump(include=names)
 
 
 def main() -> None:
@@ -210,6 +217,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--image", type=Path, help="a photograph; default: scikit-image's astronaut")
     parser.add_argument("--width", type=int, default=640)
     parser.add_argument("--height", type=int, default=480)
+    parser.add_argument(
+        "--preset",
+        choices=["fast", "sa1b"],
+        help="its settings, for tiny with the thresholds of fast; the official code has not all of them",
+    )
     parser.add_argument("--points-per-side", type=int, default=16)
     parser.add_argument("--crop-layers", type=int, default=0)
     parser.add_argument(
