@@ -500,15 +500,15 @@ PRESETS: Mapping[str, PipelineSettings] = {
             points_per_side=16,
             mask_nms_thresh=0.8,
             min_mask_region_area=100,
-            pred_iou_thresh=0.2,
+            pred_iou_thresh=0.25,
             stability_score_thresh=0.8,
-            pred_iou_floor=0.15,
+            pred_iou_floor=0.2,
             stability_score_floor=0.7,
             max_image_cover=0.95,
             min_area=1,
             drop_small_masks=True,
         ),
-        prefill=PrefillSettings(min_box_score=0.9, pred_iou_thresh=0.2, stability_score_thresh=0.8),
+        prefill=PrefillSettings(min_box_score=0.9, pred_iou_thresh=0.25, stability_score_thresh=0.8),
     ),
 }
 

@@ -34,9 +34,10 @@ AREA_RANGE = (0.0005, 0.9)
 LEAST_GROWTH = 1.2
 """Factor between the areas of two regions that one cell proposes, at least."""
 
-AREA_EXPONENT, CENTRE_EXPONENT = -0.25, 4.0
-"""Cells propose the regions with the longest lifetimes times these powers of the area and of how central they lie in
-the region: a person clicks in the middle of what is meant, and each region is proposed by some cell."""
+LIFETIME_WEIGHT, SMALLNESS_WEIGHT, CONTRAST_WEIGHT, CENTRE_WEIGHT = 0.15, 0.5, 0.25, 2.5
+"""What makes a region one that a cell proposes, in logarithms: how long it lasts, how small it is, at which distance it
+is merged times how small it is, and how central the cell lies in it. A small region has to stand out more than a large
+one; a person clicks in the middle of what is meant, and each region is proposed by some cell."""
 
 SLOTS = 3
 """Parts of different codes that a cell can hold."""
@@ -127,7 +128,9 @@ def _chosen(
     shares = tree.areas / tree.superpixels.size
     fitting = (shares > AREA_RANGE[0]) & (shares < AREA_RANGE[1])
     centrality = _centrality(members, pixels, boxes, np.flatnonzero(fitting), references)
-    scores = np.log(tree.lifetimes + 1e-4) + AREA_EXPONENT * np.log(shares)
+    smallness = -np.log(shares)
+    scores = LIFETIME_WEIGHT * np.log(tree.lifetimes + 1e-4)
+    scores += smallness * (SMALLNESS_WEIGHT + CONTRAST_WEIGHT * np.log(tree.ends + 1e-3))
     chosen = _propose(
         tree.parents,
         shares,
@@ -202,7 +205,7 @@ def _propose(parents: Any, shares: Any, fitting: Any, scores: Any, log_centralit
             while region >= 0:
                 if fitting[region]:
                     chain[count] = region
-                    chain_scores[count] = scores[region] + CENTRE_EXPONENT * log_centrality[region, row, column]
+                    chain_scores[count] = scores[region] + CENTRE_WEIGHT * log_centrality[region, row, column]
                     count += 1
                 region = parents[region]
             taken = chosen[row, column]

@@ -91,14 +91,17 @@ EXCLUDED = 100.0
 
 TYPE_LOGIT = 42.25
 TYPE_SIZE, BOX_SIGN, PLACE_SIZE = 4.0, 11.0, 2.0
-LOOK_UP_GAIN, QUERY_SIZE, LEARNED_SIZE = 14.0, 8.0, 3.0
+LOOK_UP_GAIN, QUERY_SIZE, LEARNED_SIZE, PASSED_SIZE = 14.0, 8.0, 1.0, 3.0
+"""What is learned about regions varies, so that it stays small beside the queries until it is passed on: what tokens
+bring along, which normalisation makes smaller by all that they hold, is of nearly one size everywhere."""
+
 SHIFT = 0.25
 """Of a cell: how far left of and above a click it is looked up, so that one on a cell's border has one answer."""
 
 BOX_SHARPNESS = 400.0
 """Of the likeness of boxes: the logit for a sum of cosines that is larger by one."""
 
-FOUND_SIGN = 4.8
+FOUND_SIGN = 6.2
 """Of what a token brings along, after normalisation: it counts as 1 in the image."""
 
 MEMBERSHIP, NEARNESS, NOTHING_LOGIT = 60.0, 3.0, 3.5
@@ -387,7 +390,7 @@ def _pass_descriptions(attention: Attention) -> None:
     attention.k_proj.weight[0, NOTHING] = EXCLUDED / 2 / MARK
     for place, channel in enumerate(LOOKED_UP[LEVELS * QUERY_LENGTH :]):
         attention.v_proj.weight[place, channel] = 1.0
-        _bring(attention.out_proj, channel, place, 1.0)
+        _bring(attention.out_proj, channel, place, PASSED_SIZE)
 
 
 def _find_sides(attention: Attention, first_head: int) -> None:

@@ -3,11 +3,15 @@
 import cv2
 import numpy as np
 import pytest
+import skimage.data
 from safetensors.torch import load_file
 from segment_anything import SamPredictor
 
+from sa_pipeline.generation.generate import generate_masks
+from sa_pipeline.masks.rle import counts_to_mask
 from sa_pipeline.sam.registry import checkpoint_path
 from sa_pipeline.sam.tiny import build_tiny
+from sa_pipeline.settings import preset
 
 
 @pytest.fixture(scope="module")
@@ -35,3 +39,17 @@ def test_one_of_three_masks_for_a_click_in_the_middle_of_a_drawn_disc_is_the_dis
 
     ious = [(mask & (disc > 0)).sum() / (mask | (disc > 0)).sum() for mask in masks]
     assert max(ious) > 0.95
+
+
+def test_large_masks_have_no_gaps_along_the_borders_of_their_parts(predictor: SamPredictor):
+    image, settings = skimage.data.astronaut(), preset("fast")
+    masks = generate_masks(image, predictor.model, settings.masks, arithmetic=settings.arithmetic)
+    large = [found for found in masks if found["area"] > 0.02 * image.shape[0] * image.shape[1]]
+
+    gaps = []
+    for found in large:
+        mask = np.pad(counts_to_mask(found["segmentation"]["counts"], image.shape[:2]).astype(np.uint8), 20)
+        gaps.append(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8)).sum() / mask.sum() - 1)
+
+    assert len(gaps) > 20
+    assert max(gaps) < 0.03
