@@ -196,7 +196,7 @@ with ensure_dagster_home(dataset) as instance:
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_weights_of_one_that_was_not(embedded_home, tmp_path) -> None:
-    recipe = TRAINING | {"steps": 5, "learning_rate": 1e-5, "save_seconds": 0}
+    recipe = TRAINING | {"steps": 5, "learning_rate": 1e-6, "save_seconds": 0}
     broken, straight = (with_rounds(embedded_home(tmp_path / name), training=recipe) for name in ("broken", "straight"))
     for dataset in (broken, straight):
         import_accepted(dataset, "assisted-1")
