@@ -125,7 +125,7 @@ OUTSIDE_SIZE = 2.0
 LOGIT = 10.0
 """Half of it is the size of the logits. They are ten times as large in the exported weights."""
 
-VOTES, EARLIER_VOTES, ENOUGH_VOTES, ENOUGH_IN_BOX = (4.0, 2.0, 1.0), 1.8, 1.53, 0.53
+VOTES, EARLIER_VOTES, ENOUGH_VOTES, ENOUGH_IN_BOX = (4.0, 2.0, 1.0), 1.8, 1.65, 0.53
 """For output 0, of the small, the middle and the large region and of the earlier mask: a click always decides about its
 small region, about its middle one unless others object; of a box's three regions one is enough."""
 

@@ -37,7 +37,7 @@ def test_a_background_click_takes_what_a_click_there_selects_out_of_the_mask_and
     selected, related = one[0], one[0] | three.any(axis=0)
     assert selected.sum() > 200
     assert before[0][selected].mean() > 0.95
-    assert after[0][selected].mean() < 0.15
+    assert after[0][selected].mean() < 0.1
     # A pixel of the logits, 4 px wide, that lies partly in the regions there is taken out, too.
     beside = cv2.dilate(related.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
     assert after[0][before[0] & ~beside].mean() > 0.99
