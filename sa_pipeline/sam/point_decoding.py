@@ -18,11 +18,8 @@ from sa_pipeline.sam.reference_order import ReferenceOrder
 from sa_pipeline.sam.shared_work import SharedWork, is_standard
 from sa_pipeline.settings import Arithmetic
 
-CACHED_BYTES = 16 << 20
-"""Image tokens of the prompts that are decoded at once on a CPU: what its last-level cache holds."""
-
-DRAWN_BYTES = 4 << 20
-"""Image tokens of the prompts that are upscaled at once on a CPU; they grow eightfold on the way."""
+CACHED_BYTES = 24 << 20
+"""What the prompts that are decoded at once on a CPU weigh: more would leave its last-level cache."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +105,7 @@ class SharedDecoder:
         with torch.no_grad():
             self._work = SharedWork(sam, embedding, dtype)
         on_cpu = sam.device.type == "cpu"
-        bytes_each = embedding[0].numel() * dtype.itemsize
-        self._at_once = max(1, CACHED_BYTES // bytes_each) if on_cpu else None
-        self._drawn_at_once = max(1, DRAWN_BYTES // bytes_each) if on_cpu else None
+        self._at_once = max(1, CACHED_BYTES // self._work.bytes_each) if on_cpu else None
 
     def decode(
         self, points: npt.NDArray[np.float64], image_size: tuple[int, int], pred_iou_floor: float
@@ -131,14 +126,10 @@ class SharedDecoder:
         predicted_iou = self._work.score(tokens)
         scores = predicted_iou.flatten()
         confident, wanted, rows = _confident(predicted_iou, pred_iou_floor)
-        proposals = predicted_iou.shape[1]
-        logits = [scores.new_zeros(0, *self._work.logits_size)]
-        for some in wanted.split(self._drawn_at_once or max(1, len(wanted))):
-            if len(some):
-                drawn = self._work.draw(tokens, image, some)
-                mine = (wanted[rows] >= some[0]) & (wanted[rows] <= some[-1])
-                logits.append(drawn[rows[mine] - rows[mine][0], confident[mine] % proposals])
-        return DecodedPoints(scores, confident, torch.cat(logits))
+        if len(wanted) == 0:
+            return DecodedPoints(scores, confident, scores.new_zeros(0, *self._work.logits_size))
+        drawn = self._work.draw(tokens, image, wanted)
+        return DecodedPoints(scores, confident, drawn[rows, confident % predicted_iou.shape[1]])
 
 
 _equal_to_official: WeakKeyDictionary[torch.nn.Module, dict[int, bool]] = WeakKeyDictionary()
