@@ -13,7 +13,7 @@ from segment_anything.modeling import MaskDecoder, Sam
 from segment_anything.modeling.transformer import Attention, TwoWayAttentionBlock
 from torch import Tensor
 
-CACHED_BYTES = 16 << 20
+CACHED_BYTES = 8 << 20
 """Image tokens of the prompts that are worked on at once."""
 
 

@@ -6,6 +6,7 @@ import torch
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
 from sa_pipeline.errors import SettingsError
+from sa_pipeline.sam import shared_work
 from sa_pipeline.sam.point_decoding import WholeDecoder, open_decoder
 from sa_pipeline.settings import Arithmetic
 
@@ -71,6 +72,16 @@ def test_one_point_alone_gives_what_it_gives_among_others(sam, embedding, points
     decoder = open_decoder(sam, embedding, Arithmetic.FLOAT32)
     together, alone = decoder.decode(points, SIZE, 0.0), decoder.decode(points[4:5], SIZE, 0.0)
     torch.testing.assert_close(alone.logits, together.logits[12:15], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("room", [1, 50_000])
+def test_how_much_is_worked_on_at_once_changes_nothing(sam, embedding, points, monkeypatch, room) -> None:
+    official = WholeDecoder(sam, embedding, torch.float32).decode(points, SIZE, 0.0)
+    monkeypatch.setattr(shared_work, "CACHED_BYTES", room)
+    monkeypatch.setattr(shared_work, "UPSCALED_BYTES", room)
+    ours = open_decoder(sam, embedding, Arithmetic.FLOAT32).decode(points, SIZE, 0.0)
+    assert distance(ours.predicted_iou, official.predicted_iou) <= 1e-5
+    assert distance(ours.logits, official.logits) <= 1e-5
 
 
 def test_float16_is_refused_on_a_cpu(sam, embedding) -> None:
