@@ -47,7 +47,7 @@ def _our_steps() -> list[tuple[str, Any, str]]:
         ("decode", SharedDecoder, "decode"),
         ("decode", GuardedDecoder, "decode"),
         ("prepare images (beside)", candidates, "prepare_image"),
-        ("measure (beside)", candidates, "measure_stable_masks"),
+        ("measure", candidates, "measure_stable_masks"),
         ("deduplicate", generate, "deduplicate_masks"),
     ]
 
