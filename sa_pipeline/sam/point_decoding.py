@@ -113,23 +113,13 @@ class SharedDecoder:
         """See `PointDecoder`."""
         with torch.no_grad():
             sparse, _ = embed_points(self._sam, points, image_size)
-            parts = [self._decode(part, pred_iou_floor) for part in sparse.split(self._at_once or len(sparse))]
+            parts = [_decode(self._work, part, pred_iou_floor) for part in sparse.split(self._at_once or len(sparse))]
         starts = np.cumsum([0] + [len(part.predicted_iou) for part in parts[:-1]]).tolist()
         return DecodedPoints(
             torch.cat([part.predicted_iou for part in parts]),
             torch.cat([start + part.confident for start, part in zip(starts, parts, strict=True)]),
             torch.cat([part.logits for part in parts]),
         )
-
-    def _decode(self, sparse: torch.Tensor, pred_iou_floor: float) -> DecodedPoints:
-        tokens, image = self._work.attend(sparse)
-        predicted_iou = self._work.score(tokens)
-        scores = predicted_iou.flatten()
-        confident, wanted, rows = _confident(predicted_iou, pred_iou_floor)
-        if len(wanted) == 0:
-            return DecodedPoints(scores, confident, scores.new_zeros(0, *self._work.logits_size))
-        drawn = self._work.draw(tokens, image, wanted)
-        return DecodedPoints(scores, confident, drawn[rows, confident % predicted_iou.shape[1]])
 
 
 _equal_to_official: WeakKeyDictionary[torch.nn.Module, dict[int, bool]] = WeakKeyDictionary()
@@ -155,7 +145,9 @@ class GuardedDecoder:
         known = _equal_to_official.setdefault(self._sam.mask_decoder, {})
         if known.get(len(points)) is False:
             return self._official.decode(points, image_size, pred_iou_floor)
-        ours = self._decode(points, image_size, pred_iou_floor)
+        with torch.no_grad():
+            sparse, _ = embed_points(self._sam, points, image_size)
+            ours = _decode(self._work, sparse, pred_iou_floor)
         if len(points) not in known and len(ours.confident):
             official = self._official.decode(points, image_size, pred_iou_floor)
             known[len(points)] = _equal(ours, official)
@@ -169,19 +161,17 @@ class GuardedDecoder:
                 return official
         return ours
 
-    def _decode(
-        self, points: npt.NDArray[np.float64], image_size: tuple[int, int], pred_iou_floor: float
-    ) -> DecodedPoints:
-        with torch.no_grad():
-            sparse, _ = embed_points(self._sam, points, image_size)
-            tokens, image = self._work.attend(sparse)
-            predicted_iou = self._work.score(tokens)
-            scores = predicted_iou.flatten()
-            confident, wanted, rows = _confident(predicted_iou, pred_iou_floor)
-            if len(wanted) == 0:
-                return DecodedPoints(scores, confident, scores.new_zeros(0, *self._work.logits_size))
-            drawn = self._work.draw(tokens, image, wanted)
-        return DecodedPoints(scores, confident, drawn[rows, confident % predicted_iou.shape[1]])
+
+def _decode(work: SharedWork | ReferenceOrder, sparse: torch.Tensor, pred_iou_floor: float) -> DecodedPoints:
+    """Looks at the predicted IoU of sparse prompt embeddings (B, P, C), and draws only what passes."""
+    tokens, image = work.attend(sparse)
+    predicted_iou = work.score(tokens)
+    scores = predicted_iou.flatten()
+    confident, wanted, rows = _confident(predicted_iou, pred_iou_floor)
+    if len(wanted) == 0:
+        return DecodedPoints(scores, confident, scores.new_zeros(0, *work.logits_size))
+    drawn = work.draw(tokens, image, wanted)  # type: ignore[arg-type]  # what the same object's `attend` gave
+    return DecodedPoints(scores, confident, drawn[rows, confident % predicted_iou.shape[1]])
 
 
 def _confident(predicted_iou: torch.Tensor, floor: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -108,12 +108,10 @@ class SharedWork:
         if mine.device.type == "cpu":
             prompts_at_once = max(1, UPSCALED_BYTES // self._half[0].nbytes)
             lines_at_once = max(1, UPSCALED_BYTES * height // self._half[0].nbytes)
-        for start in range(0, len(wanted), prompts_at_once):
-            some = slice(start, start + prompts_at_once)
+        for some in _slices(len(wanted), prompts_at_once):
             weights, scale = image.weights[wanted[some]], image.scale[wanted[some]].transpose(1, 2)
-            for line in range(0, height, lines_at_once):
-                lines = slice(line, line + lines_at_once)
-                cells = slice(line * width, (line + lines_at_once) * width)
+            for lines in _slices(height, lines_at_once):
+                cells = slice(lines.start * width, lines.stop * width)
                 for y in range(2):
                     upscaled = torch.bmm(weights[:, :, cells].transpose(1, 2), rows[some, y])
                     upscaled.addcmul_(self._half[y, cells], scale[:, cells])
