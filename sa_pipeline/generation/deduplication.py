@@ -16,6 +16,7 @@ from sa_pipeline.masks.rle import area_from_runs, box_from_runs, decode_counts, 
 from sa_pipeline.masks.suppression import (
     NOT_SUPPRESSED,
     Suppression,
+    as_torchvision_orders,
     box_areas,
     suppress_by_box,
     suppress_by_mask,
@@ -33,7 +34,9 @@ class DuplicateRule(enum.StrEnum):
     CLEANED_DUPLICATE = "cleaned_duplicate"
 
 
-def deduplicate_masks(candidates: pa.Table, verdicts: pa.Table, settings: MaskSettings) -> pa.Table:
+def deduplicate_masks(
+    candidates: pa.Table, verdicts: pa.Table, settings: MaskSettings, *, official_ties: bool = False
+) -> pa.Table:
     """Removes duplicates of one image's masks and cleans the rest (paper, Appendix B, "Postprocessing").
 
     Within each crop, masks with a higher predicted IoU win; across crops, those of smaller crops. Then holes and
@@ -43,12 +46,14 @@ def deduplicate_masks(candidates: pa.Table, verdicts: pa.Table, settings: MaskSe
         candidates: Table with the schema `CANDIDATE_MASKS`, rows of one image.
         verdicts: Table with the schema `FILTERED_MASKS`, the same rows in the same order.
         settings: Thresholds and the area for clean-up.
+        official_ties: Order masks of equal scores as `torchvision.ops.batched_nms` does on this CPU, which for more
+            than 1,000 of them depends on its vector units. Otherwise they keep their order, on every machine.
 
     Returns:
         Table with the schema `DEDUPLICATED_MASKS`: every mask that passed the filters, those that are exported with
         their rank, the others with the rule that dropped them and the mask that they duplicate.
     """
-    work = _Work.of(candidates.filter(verdicts["kept"]))
+    work = _Work.of(candidates.filter(verdicts["kept"]), official_ties=official_ties)
     _suppress_within_crops(work, settings)
     _suppress_across_crops(work, settings)
     if settings.min_mask_region_area > 0 and len(work.survivors) > 0:
@@ -99,13 +104,14 @@ class _Work:
     suppressed_by: list[int | None]
     holes_filled: npt.NDArray[np.int64]
     islands_removed: npt.NDArray[np.int64]
+    official_ties: bool
     mask_ids: npt.NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
         self.mask_ids = integers(self.table, "mask_id")
 
     @classmethod
-    def of(cls, table: pa.Table) -> "_Work":
+    def of(cls, table: pa.Table, *, official_ties: bool) -> "_Work":
         rows = table.num_rows
         return cls(
             table=table,
@@ -117,6 +123,7 @@ class _Work:
             suppressed_by=[None] * rows,
             holes_filled=np.zeros(rows, np.int64),
             islands_removed=np.zeros(rows, np.int64),
+            official_ties=official_ties,
         )
 
     @property
@@ -160,7 +167,8 @@ def _suppress(
     settings: MaskSettings,
 ) -> Suppression:
     if settings.mask_nms_thresh is None or len(rows) == 0:
-        return suppress_by_box(work.boxes[rows], scores, box_threshold)
+        outcome = suppress_by_box(work.boxes[rows], scores, box_threshold)
+        return as_torchvision_orders(outcome, scores) if work.official_ties else outcome
     return suppress_duplicates([work.counts[row] for row in rows], work.size, work.boxes[rows], scores, settings)
 
 

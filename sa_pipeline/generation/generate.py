@@ -57,8 +57,11 @@ def generate_masks(
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"image: expected (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}.")
     settings = settings or MaskSettings()
-    candidates = propose_masks(image, sam, settings, arithmetic=Arithmetic(arithmetic)).candidates
-    masks = deduplicate_masks(candidates, judge_candidates(candidates, settings), settings)
+    arithmetic = Arithmetic(arithmetic)
+    candidates = propose_masks(image, sam, settings, arithmetic=arithmetic).candidates
+    verdicts = judge_candidates(candidates, settings)
+    official_ties = arithmetic is Arithmetic.REFERENCE and sam.device.type == "cpu"
+    masks = deduplicate_masks(candidates, verdicts, settings, official_ties=official_ties)
     return [_to_annotation(row) for row in exported_rows(masks)]
 
 

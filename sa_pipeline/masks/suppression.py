@@ -12,6 +12,9 @@ from sa_pipeline.masks.rle import area_from_runs, decode_counts
 
 NOT_SUPPRESSED = -1
 
+TORCHVISION_BOXES_AT_ONCE = 1000
+"""Up to so many boxes on a CPU `torchvision.ops.batched_nms` keeps the order of equal scores."""
+
 Overlaps = Callable[[int, npt.NDArray[np.int64]], npt.NDArray[np.bool_]]
 """(index of the better one, (M,) indices of others) -> (M,) bool: is each other a duplicate of the better one."""
 
@@ -21,17 +24,12 @@ class Suppression:
     """Outcome of greedy suppression over N masks.
 
     Attributes:
-        order: (N,) int64, indices from the best score to the worst; equal scores keep their order.
+        kept: (K,) int64, indices of those that stay, best first; `suppress` keeps the order of equal scores.
         suppressed_by: (N,) int64, index of the mask that each gives way to, `NOT_SUPPRESSED` for those that stay.
     """
 
-    order: npt.NDArray[np.int64]
+    kept: npt.NDArray[np.int64]
     suppressed_by: npt.NDArray[np.int64]
-
-    @property
-    def kept(self) -> npt.NDArray[np.int64]:
-        """(K,) int64, indices of those that stay, best first."""
-        return self.order[self.suppressed_by[self.order] == NOT_SUPPRESSED]
 
 
 def suppress(scores: npt.NDArray[np.float32], overlaps: Overlaps) -> Suppression:
@@ -49,7 +47,7 @@ def suppress(scores: npt.NDArray[np.float32], overlaps: Overlaps) -> Suppression
         duplicate = overlaps(best, remaining)
         suppressed_by[remaining[duplicate]] = best
         remaining = remaining[~duplicate]
-    return Suppression(order, suppressed_by)
+    return Suppression(order[suppressed_by[order] == NOT_SUPPRESSED], suppressed_by)
 
 
 def suppress_by_box(boxes: npt.NDArray[np.int64], scores: npt.NDArray[np.float32], threshold: float) -> Suppression:
@@ -73,6 +71,25 @@ def suppress_by_box(boxes: npt.NDArray[np.int64], scores: npt.NDArray[np.float32
         return np.asarray(ious.astype(np.float64) > threshold)
 
     return suppress(scores, overlaps)
+
+
+def as_torchvision_orders(outcome: Suppression, scores: npt.NDArray[np.float32]) -> Suppression:
+    """The same outcome with equal scores in the order of `torchvision.ops.batched_nms`.
+
+    Of more than 1,000 boxes it sorts those that stay once more, with a sort that is not stable: torch's own tells which
+    order that is on this machine.
+
+    Args:
+        outcome: Of `suppress_by_box`, for boxes of one category.
+        scores: (N,) float32, the same.
+    """
+    if len(scores) <= TORCHVISION_BOXES_AT_ONCE:
+        return outcome
+    import torch  # heavy, and seldom needed
+
+    kept = np.sort(outcome.kept)
+    order = torch.from_numpy(scores[kept]).sort(descending=True).indices.numpy()
+    return Suppression(kept[order], outcome.suppressed_by)
 
 
 def suppress_by_mask(
