@@ -6,44 +6,94 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
 
-from sa_pipeline.dataset import Dataset, open_dataset, save_config
 from sa_pipeline.errors import SaPipelineError
 from sa_pipeline.logs import LOG_FORMAT_VARIABLE, LogFormat, configure_logging, logs_json
 from sa_pipeline.progress import TerminalProgress
-from sa_pipeline.settings import preset
-from sa_pipeline.shell_annotate import annotate
-from sa_pipeline.shell_annotations import annotations_app
-from sa_pipeline.shell_annotators import annotators_app
-from sa_pipeline.shell_operate import backup, metrics, restore
+from sa_pipeline.shell_later import LaterCommand
 from sa_pipeline.shell_options import INTERRUPTED, CheckpointOption, HomeOption, Preset, PresetOption
-from sa_pipeline.shell_rounds import rounds_app
-from sa_pipeline.shell_source import dataset_of_options
 from sa_pipeline.shell_tables import rows_table
-from sa_pipeline.shell_verify import verify
+
+if TYPE_CHECKING:
+    from sa_pipeline.dataset import Dataset
+
+LATER = (
+    LaterCommand(
+        "annotate",
+        "sa_pipeline.shell_annotate",
+        "annotate",
+        "Opens the annotation studio on a dataset, after making what it needs: images, embeddings, tasks.",
+    ),
+    LaterCommand(
+        "verify",
+        "sa_pipeline.shell_verify",
+        "verify",
+        "Checks every digest, record and count of a dataset; exit status 1 if something is damaged or missing.",
+    ),
+    LaterCommand(
+        "metrics",
+        "sa_pipeline.shell_operate",
+        "metrics",
+        "Serves metrics of runs and shards for Prometheus, and health endpoints, until it is stopped.",
+    ),
+    LaterCommand(
+        "backup",
+        "sa_pipeline.shell_operate",
+        "backup",
+        "Writes what cannot be made again into one tar: ledger, the studio's SQLite database, settings, guidelines.",
+    ),
+    LaterCommand(
+        "restore",
+        "sa_pipeline.shell_operate",
+        "restore",
+        "Puts a backup into the home of a dataset; replaces nothing that is there.",
+    ),
+    LaterCommand(
+        "annotators",
+        "sa_pipeline.shell_annotators",
+        "annotators_app",
+        "People who may work in the annotation studio.",
+    ),
+    LaterCommand(
+        "annotations",
+        "sa_pipeline.shell_annotations",
+        "annotations_app",
+        "Masks that people made: snapshots, import, export.",
+    ),
+    LaterCommand(
+        "rounds",
+        "sa_pipeline.shell_rounds",
+        "rounds_app",
+        "Annotation rounds, and the weights that they make.",
+    ),
+)
+
+
+class Commands(TyperGroup):
+    """The commands of this module, and those that are loaded when they are called."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for command in LATER:
+            self.add_command(command)
+
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
 checkpoints_app = typer.Typer(help="List, add and download model checkpoints.", no_args_is_help=True)
 app.add_typer(checkpoints_app, name="checkpoints")
-app.add_typer(annotators_app, name="annotators")
-app.add_typer(annotations_app, name="annotations")
-app.add_typer(rounds_app, name="rounds")
-app.command()(annotate)
-app.command()(verify)
-app.command()(metrics)
-app.command()(backup)
-app.command()(restore)
 console = Console()
 
 _LOG = logging.getLogger("sa_pipeline.cli")  # also where this file is the program
@@ -74,7 +124,9 @@ def demo(
 
     Example: sa-pipeline demo
     """
+    from sa_pipeline.dataset import open_dataset
     from sa_pipeline.demo import with_demo_images
+    from sa_pipeline.settings import preset
 
     _run(with_demo_images(open_dataset(output), preset("fast")))
 
@@ -92,6 +144,8 @@ def run(
 
     Example: sa-pipeline run photos --output masks --preset fast
     """
+    from sa_pipeline.shell_source import dataset_of_options
+
     dataset = dataset_of_options(
         output,
         source=source,
@@ -113,6 +167,7 @@ def ui(
 
     Example: sa-pipeline ui --home masks
     """
+    from sa_pipeline.dataset import open_dataset
     from sa_pipeline.runs import ensure_dagster_home, fail_abandoned_runs
 
     dataset = open_dataset(home)
@@ -138,6 +193,7 @@ def query(
     Example: sa-pipeline query "select * from masks_per_image"
     """
     from sa_pipeline.catalog.query import query as ask
+    from sa_pipeline.dataset import open_dataset
 
     rows = ask(open_dataset(home), sql)
     if as_json:
@@ -155,6 +211,7 @@ def stats(home: HomeOption = None) -> None:
     Example: sa-pipeline stats --home masks
     """
     from sa_pipeline.catalog.query import statistics
+    from sa_pipeline.dataset import open_dataset
 
     for title, rows in statistics(open_dataset(home)):
         console.print()
@@ -171,6 +228,7 @@ def card(
     Example: sa-pipeline card --home masks
     """
     from sa_pipeline.cards.write import write_cards, write_rounds_page
+    from sa_pipeline.dataset import open_dataset
 
     written = write_cards(open_dataset(home), output, TerminalProgress())
     rounds = write_rounds_page(open_dataset(home), output)
@@ -191,6 +249,7 @@ def retune(
     """
     from sa_pipeline.cards.write import write_cards
     from sa_pipeline.catalog.build import build_catalog
+    from sa_pipeline.dataset import open_dataset, save_config
     from sa_pipeline.report.page import write_report
     from sa_pipeline.retuning import retune as apply
     from sa_pipeline.retuning import retuned_settings
@@ -219,7 +278,7 @@ def evaluate(
         Path | None, typer.Option(help="COCO's instance file, or a folder of label maps (BSDS500's .mat, or .png).")
     ] = None,
     checkpoint: CheckpointOption = None,
-    preset_name: Annotated[Preset, typer.Option("--preset", help="Settings of the automatic stage.")] = Preset.fast,  # type: ignore[attr-defined]
+    preset_name: Annotated[Preset, typer.Option("--preset", help="Settings of the automatic stage.")] = Preset.FAST,
     mask_setting: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the automatic stage, such as points_per_side=32.")
     ] = None,
@@ -290,6 +349,7 @@ def doctor(home: HomeOption = None) -> None:
 
     Example: sa-pipeline doctor
     """
+    from sa_pipeline.dataset import open_dataset
     from sa_pipeline.doctor import examine
 
     table = Table("", "subject", "finding")
@@ -360,7 +420,7 @@ def main() -> None:
         sys.exit(1)
 
 
-def _run(dataset: Dataset, *, unpacked: bool = False) -> None:
+def _run(dataset: "Dataset", *, unpacked: bool = False) -> None:
     from sa_pipeline.shell_run import run_dataset, unpack_exports
 
     progress = TerminalProgress()

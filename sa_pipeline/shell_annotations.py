@@ -18,7 +18,7 @@ from sa_pipeline.studio.importing import ImportAs, import_masks
 from sa_pipeline.studio.matching import ImageIndex
 from sa_pipeline.studio.rounds import require_round_name
 
-annotations_app = typer.Typer(help="Masks that people made: snapshots, import, export.", no_args_is_help=True)
+annotations_app = typer.Typer(no_args_is_help=True)
 console = Console()
 
 RoundOption = Annotated[str, typer.Option("--round", help="Annotation round.")]

@@ -16,7 +16,7 @@ from sa_pipeline.studio.database import Studio, open_studio
 from sa_pipeline.studio.models import Role
 from sa_pipeline.studio.people import add_annotator, disable_annotator, list_annotators, renew_token
 
-annotators_app = typer.Typer(help="People who may work in the annotation studio.", no_args_is_help=True)
+annotators_app = typer.Typer(no_args_is_help=True)
 console = Console()
 
 _Name = Annotated[str, typer.Argument(help="As it stands beside what the person makes.")]

@@ -6,12 +6,17 @@ from typing import Annotated
 
 import typer
 
-from sa_pipeline.settings import PRESETS
-
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
-Preset = enum.StrEnum("Preset", {name: name for name in PRESETS})  # type: ignore[misc]  # members from the presets
+
+class Preset(enum.StrEnum):
+    """Names of the presets, which are heavy to load."""
+
+    REFERENCE = "reference"
+    SA1B = "sa1b"
+    FAST = "fast"
+
 
 HomeOption = Annotated[
     Path | None,

@@ -22,7 +22,7 @@ from sa_pipeline.studio.prefilling import PrefillFrom, masks_to_begin_with
 from sa_pipeline.studio.rounds import Round, all_rounds, find_round, require_round_name
 from sa_pipeline.studio.standing import standing
 
-rounds_app = typer.Typer(help="Annotation rounds, and the weights that they make.", no_args_is_help=True)
+rounds_app = typer.Typer(no_args_is_help=True)
 console = Console()
 
 _Name = Annotated[str, typer.Argument(metavar="ROUND", help="Name of the round, such as assisted-2.")]

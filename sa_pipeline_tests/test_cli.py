@@ -10,13 +10,40 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sa_pipeline.cli import LATER
 from sa_pipeline.dataset import Dataset, save_config
+from sa_pipeline.settings import PRESETS
+from sa_pipeline.shell_options import Preset
 from sa_pipeline_tests.annotated.samples import write_bsds
 
 
 def call(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "sa_pipeline.cli", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+def test_help_waits_for_nothing_heavy() -> None:
+    code = """
+import sys
+from sa_pipeline.cli import app
+try:
+    app(["--help"])
+except SystemExit:
+    heavy = {"torch", "numpy", "numba", "pyarrow", "sqlalchemy", "dagster"} & set(sys.modules)
+    sys.exit(f"loaded: {heavy}" if heavy else 0)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "annotate" in result.stdout
+
+
+def test_the_list_of_commands_says_of_each_what_its_own_help_says_first() -> None:
+    for command in LATER:
+        assert command.load().help.splitlines()[0] == command.help
+
+
+def test_the_presets_that_are_offered_are_those_that_there_are() -> None:
+    assert [offered.value for offered in Preset] == list(PRESETS)
 
 
 @pytest.fixture

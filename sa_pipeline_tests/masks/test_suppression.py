@@ -1,13 +1,14 @@
 """Suppression equals torchvision's index for index, names the suppressor, and is idempotent."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torchvision.ops import nms
+from torchvision.ops import batched_nms, nms
 
 from sa_pipeline.masks.rle import mask_to_counts
-from sa_pipeline.masks.suppression import NOT_SUPPRESSED, suppress_by_box, suppress_by_mask
+from sa_pipeline.masks.suppression import NOT_SUPPRESSED, as_torchvision_orders, suppress_by_box, suppress_by_mask
 
 coordinates = st.integers(0, 60)
 boxes_and_scores = st.lists(
@@ -26,6 +27,19 @@ def test_keeps_what_torchvision_keeps_in_its_order(rows, threshold) -> None:
     boxes, scores = split(rows)
     expected = nms(torch.tensor(boxes).float(), torch.tensor(scores), threshold).numpy()
     np.testing.assert_array_equal(suppress_by_box(boxes, scores, threshold).kept, expected)
+
+
+@pytest.mark.parametrize("count", [900, 1200, 5000])
+@pytest.mark.parametrize("distinct", [1, 3, 100])
+def test_equal_scores_come_in_the_order_of_torchvision(count: int, distinct: int) -> None:
+    random = np.random.default_rng(count + distinct)
+    corners = random.integers(0, 2000, (count, 2))
+    boxes = np.concatenate([corners, corners + random.integers(1, 60, (count, 2))], axis=1)
+    scores = random.integers(1, distinct + 1, count).astype(np.float32) / 7
+    one_category = torch.zeros(count)
+    expected = batched_nms(torch.tensor(boxes).float(), torch.tensor(scores), one_category, 0.7).numpy()
+    ours = as_torchvision_orders(suppress_by_box(boxes, scores, 0.7), scores)
+    np.testing.assert_array_equal(ours.kept, expected)
 
 
 @given(boxes_and_scores)
