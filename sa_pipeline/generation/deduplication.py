@@ -15,6 +15,7 @@ from sa_pipeline.masks.cleanup import clean_runs
 from sa_pipeline.masks.rle import area_from_runs, box_from_runs, decode_counts, encode_counts
 from sa_pipeline.masks.suppression import (
     NOT_SUPPRESSED,
+    Sort,
     Suppression,
     as_torchvision_orders,
     box_areas,
@@ -35,7 +36,7 @@ class DuplicateRule(enum.StrEnum):
 
 
 def deduplicate_masks(
-    candidates: pa.Table, verdicts: pa.Table, settings: MaskSettings, *, official_ties: bool = False
+    candidates: pa.Table, verdicts: pa.Table, settings: MaskSettings, *, official_sort: Sort | None = None
 ) -> pa.Table:
     """Removes duplicates of one image's masks and cleans the rest (paper, Appendix B, "Postprocessing").
 
@@ -46,14 +47,14 @@ def deduplicate_masks(
         candidates: Table with the schema `CANDIDATE_MASKS`, rows of one image.
         verdicts: Table with the schema `FILTERED_MASKS`, the same rows in the same order.
         settings: Thresholds and the area for clean-up.
-        official_ties: Order masks of equal scores as `torchvision.ops.batched_nms` does on this CPU, which for more
-            than 1,000 of them depends on its vector units. Otherwise they keep their order, on every machine.
+        official_sort: `sa_pipeline.sam.official_sort.sort_as_torch`, to order equal scores of more than 1,000 masks as
+            `torchvision.ops.batched_nms` does on this CPU; without it they keep their order, on every machine.
 
     Returns:
         Table with the schema `DEDUPLICATED_MASKS`: every mask that passed the filters, those that are exported with
         their rank, the others with the rule that dropped them and the mask that they duplicate.
     """
-    work = _Work.of(candidates.filter(verdicts["kept"]), official_ties=official_ties)
+    work = _Work.of(candidates.filter(verdicts["kept"]), official_sort=official_sort)
     _suppress_within_crops(work, settings)
     _suppress_across_crops(work, settings)
     if settings.min_mask_region_area > 0 and len(work.survivors) > 0:
@@ -104,14 +105,14 @@ class _Work:
     suppressed_by: list[int | None]
     holes_filled: npt.NDArray[np.int64]
     islands_removed: npt.NDArray[np.int64]
-    official_ties: bool
+    official_sort: Sort | None
     mask_ids: npt.NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
         self.mask_ids = integers(self.table, "mask_id")
 
     @classmethod
-    def of(cls, table: pa.Table, *, official_ties: bool) -> "_Work":
+    def of(cls, table: pa.Table, *, official_sort: Sort | None) -> "_Work":
         rows = table.num_rows
         return cls(
             table=table,
@@ -123,7 +124,7 @@ class _Work:
             suppressed_by=[None] * rows,
             holes_filled=np.zeros(rows, np.int64),
             islands_removed=np.zeros(rows, np.int64),
-            official_ties=official_ties,
+            official_sort=official_sort,
         )
 
     @property
@@ -168,7 +169,7 @@ def _suppress(
 ) -> Suppression:
     if settings.mask_nms_thresh is None or len(rows) == 0:
         outcome = suppress_by_box(work.boxes[rows], scores, box_threshold)
-        return as_torchvision_orders(outcome, scores) if work.official_ties else outcome
+        return as_torchvision_orders(outcome, scores, work.official_sort) if work.official_sort else outcome
     return suppress_duplicates([work.counts[row] for row in rows], work.size, work.boxes[rows], scores, settings)
 
 

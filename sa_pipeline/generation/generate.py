@@ -9,6 +9,7 @@ from segment_anything.modeling import Sam
 from sa_pipeline.generation.candidates import propose_masks
 from sa_pipeline.generation.deduplication import deduplicate_masks, exported_rows
 from sa_pipeline.generation.verdicts import judge_candidates
+from sa_pipeline.sam.official_sort import sort_as_torch
 from sa_pipeline.settings import Arithmetic, MaskSettings
 
 
@@ -60,8 +61,8 @@ def generate_masks(
     arithmetic = Arithmetic(arithmetic)
     candidates = propose_masks(image, sam, settings, arithmetic=arithmetic).candidates
     verdicts = judge_candidates(candidates, settings)
-    official_ties = arithmetic is Arithmetic.REFERENCE and sam.device.type == "cpu"
-    masks = deduplicate_masks(candidates, verdicts, settings, official_ties=official_ties)
+    sort = sort_as_torch if arithmetic is Arithmetic.REFERENCE and sam.device.type == "cpu" else None
+    masks = deduplicate_masks(candidates, verdicts, settings, official_sort=sort)
     return [_to_annotation(row) for row in exported_rows(masks)]
 
 

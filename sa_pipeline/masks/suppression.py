@@ -18,6 +18,9 @@ TORCHVISION_BOXES_AT_ONCE = 1000
 Overlaps = Callable[[int, npt.NDArray[np.int64]], npt.NDArray[np.bool_]]
 """(index of the better one, (M,) indices of others) -> (M,) bool: is each other a duplicate of the better one."""
 
+Sort = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.int64]]
+"""(K,) float32 scores -> (K,) int64, their indices from the highest to the lowest."""
+
 
 @dataclass(frozen=True)
 class Suppression:
@@ -73,23 +76,20 @@ def suppress_by_box(boxes: npt.NDArray[np.int64], scores: npt.NDArray[np.float32
     return suppress(scores, overlaps)
 
 
-def as_torchvision_orders(outcome: Suppression, scores: npt.NDArray[np.float32]) -> Suppression:
+def as_torchvision_orders(outcome: Suppression, scores: npt.NDArray[np.float32], sort: Sort) -> Suppression:
     """The same outcome with equal scores in the order of `torchvision.ops.batched_nms`.
 
-    Of more than 1,000 boxes it sorts those that stay once more, with a sort that is not stable: torch's own tells which
-    order that is on this machine.
+    Of more than 1,000 boxes it sorts those that stay once more, with a sort that is not stable.
 
     Args:
         outcome: Of `suppress_by_box`, for boxes of one category.
         scores: (N,) float32, the same.
+        sort: That sort.
     """
     if len(scores) <= TORCHVISION_BOXES_AT_ONCE:
         return outcome
-    import torch  # heavy, and seldom needed
-
     kept = np.sort(outcome.kept)
-    order = torch.from_numpy(scores[kept]).sort(descending=True).indices.numpy()
-    return Suppression(kept[order], outcome.suppressed_by)
+    return Suppression(kept[sort(scores[kept])], outcome.suppressed_by)
 
 
 def suppress_by_mask(

@@ -6,6 +6,7 @@ from sa_pipeline.generation.deduplication import deduplicate_masks
 from sa_pipeline.generation.verdicts import count_verdicts
 from sa_pipeline.progress import Progress, SilentProgress
 from sa_pipeline.provenance import expected_header
+from sa_pipeline.sam.official_sort import sort_as_torch
 from sa_pipeline.schemas import DEDUPLICATED_MASKS
 from sa_pipeline.settings import Arithmetic
 from sa_pipeline.stages.result import StageResult, make_unless_fresh
@@ -27,11 +28,11 @@ def make_deduplicated_masks(dataset: Dataset, shard: str, progress: Progress | N
             strict=True,
         )
         tracked = (progress or SilentProgress()).track(groups, description=f"{AssetName.DEDUPLICATED_MASKS} {shard}")
-        official_ties = dataset.settings.arithmetic is Arithmetic.REFERENCE
+        sort = sort_as_torch if dataset.settings.arithmetic is Arithmetic.REFERENCE else None
         with writing_table(dataset.storage, DEDUPLICATED_MASKS, header) as writer:
             writer.counts.update(masks=0, kept=0)
             for candidates, verdicts in tracked:
-                masks = deduplicate_masks(candidates, verdicts, dataset.settings.masks, official_ties=official_ties)
+                masks = deduplicate_masks(candidates, verdicts, dataset.settings.masks, official_sort=sort)
                 writer.write(masks)
                 writer.counts.update(count_verdicts(masks))
                 writer.counts["masks"] += masks.num_rows

@@ -5,13 +5,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from sa_pipeline.artifacts import ArtifactHeader, AssetName, artifact_name, export_tar_name, read_table
+from sa_pipeline.artifacts import ArtifactHeader, AssetName, artifact_name, export_tar_name, iterate_row_groups
 from sa_pipeline.dataset import Dataset
 from sa_pipeline.generation.deduplication import exported_rows
 from sa_pipeline.progress import Progress, SilentProgress
 from sa_pipeline.provenance import expected_header
-from sa_pipeline.sa1b.records import Annotation, ImageInfo, Record, Segmentation
+from sa_pipeline.sa1b.records import ImageInfo, Record
 from sa_pipeline.sa1b.writer import ExportImage, write_shard
+from sa_pipeline.schemas import DEDUPLICATED_MASKS
 from sa_pipeline.stages.result import StageResult, make_unless_fresh
 from sa_pipeline.stages.shard_images import ShardImage, count_images, iterate_images
 
@@ -44,9 +45,20 @@ def make_sa1b_export(dataset: Dataset, shard: str, progress: Progress | None = N
 
 
 def _export_images(dataset: Dataset, shard: str) -> Iterator[ExportImage]:
+    # One row group for each image that has masks, in the images' order.
+    groups = iterate_row_groups(dataset.storage, AssetName.DEDUPLICATED_MASKS, shard)
+    none = DEDUPLICATED_MASKS.empty_table()
+    masks = next(groups, none)
     for image in iterate_images(dataset, shard):
-        masks = read_table(dataset.storage, AssetName.DEDUPLICATED_MASKS, shard, image_id=image.image_id)
-        yield ExportImage(image.jpeg, to_record(to_info(image), masks))
+        while masks.num_rows and _image_id(masks) < image.image_id:
+            masks = next(groups, none)
+        own = masks.num_rows > 0 and _image_id(masks) == image.image_id
+        yield ExportImage(image.jpeg, to_record(to_info(image), masks if own else none))
+
+
+def _image_id(masks: pa.Table) -> int:
+    image_id: int = masks["image_id"][0].as_py()
+    return image_id
 
 
 def to_info(image: ShardImage) -> ImageInfo:
@@ -56,19 +68,17 @@ def to_info(image: ShardImage) -> ImageInfo:
 
 def to_record(info: ImageInfo, masks: pa.Table) -> Record:
     """An image's record, from the rows that it has in `deduplicated_masks`."""
-    return Record(image=info, annotations=tuple(_to_annotation(row) for row in exported_rows(masks)))
+    return Record.model_validate({"image": info, "annotations": tuple(map(_to_annotation, exported_rows(masks)))})
 
 
-def _to_annotation(row: dict[str, Any]) -> Annotation:
-    return Annotation.model_validate(
-        {
-            "bbox": [float(side) for side in row["bbox"]],
-            "area": row["area"],
-            "segmentation": Segmentation.model_validate({"size": row["size"], "counts": row["counts"]}),
-            "predicted_iou": row["predicted_iou"],
-            "point_coords": [row["point_coords"]],
-            "crop_box": row["crop_box"],
-            "id": row["mask_id"],
-            "stability_score": row["stability_score"],
-        }
-    )
+def _to_annotation(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "bbox": tuple(map(float, row["bbox"])),
+        "area": row["area"],
+        "segmentation": {"size": row["size"], "counts": row["counts"]},
+        "predicted_iou": row["predicted_iou"],
+        "point_coords": (row["point_coords"],),
+        "crop_box": row["crop_box"],
+        "id": row["mask_id"],
+        "stability_score": row["stability_score"],
+    }

@@ -9,6 +9,7 @@ from torchvision.ops import batched_nms, nms
 
 from sa_pipeline.masks.rle import mask_to_counts
 from sa_pipeline.masks.suppression import NOT_SUPPRESSED, as_torchvision_orders, suppress_by_box, suppress_by_mask
+from sa_pipeline.sam.official_sort import sort_as_torch
 
 coordinates = st.integers(0, 60)
 boxes_and_scores = st.lists(
@@ -38,7 +39,7 @@ def test_equal_scores_come_in_the_order_of_torchvision(count: int, distinct: int
     scores = random.integers(1, distinct + 1, count).astype(np.float32) / 7
     one_category = torch.zeros(count)
     expected = batched_nms(torch.tensor(boxes).float(), torch.tensor(scores), one_category, 0.7).numpy()
-    ours = as_torchvision_orders(suppress_by_box(boxes, scores, 0.7), scores)
+    ours = as_torchvision_orders(suppress_by_box(boxes, scores, 0.7), scores, sort_as_torch)
     np.testing.assert_array_equal(ours.kept, expected)
 
 
