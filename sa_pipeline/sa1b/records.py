@@ -132,7 +132,8 @@ class Record(_Model):
 
 def dump_record(record: Record) -> bytes:
     """Writes a record as compact ASCII JSON; equal records give equal bytes, and floats stay floats (1.0, never 1)."""
-    return json.dumps(record.model_dump(), separators=(",", ":"), allow_nan=False).encode("ascii")
+    # A model's attributes are its fields in their order; `model_dump` would first copy them all.
+    return json.dumps(record, default=vars, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def parse_record(data: bytes, name: str) -> Record:

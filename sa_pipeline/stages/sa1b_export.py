@@ -16,6 +16,11 @@ from sa_pipeline.schemas import DEDUPLICATED_MASKS
 from sa_pipeline.stages.result import StageResult, make_unless_fresh
 from sa_pipeline.stages.shard_images import ShardImage, count_images, iterate_images
 
+_COLUMNS = [
+    "mask_id", "image_id", "crop_box", "point_coords", "predicted_iou", "stability_score", "bbox", "area", "size",
+    "counts", "kept", "rank",
+]  # fmt: skip
+
 
 def make_sa1b_export(dataset: Dataset, shard: str, progress: Progress | None = None) -> StageResult:
     """Packs a shard's images and masks into a tar (paper §5, "Segment Anything Dataset"). Counts: images, masks.
@@ -46,8 +51,8 @@ def make_sa1b_export(dataset: Dataset, shard: str, progress: Progress | None = N
 
 def _export_images(dataset: Dataset, shard: str) -> Iterator[ExportImage]:
     # One row group for each image that has masks, in the images' order.
-    groups = iterate_row_groups(dataset.storage, AssetName.DEDUPLICATED_MASKS, shard)
-    none = DEDUPLICATED_MASKS.empty_table()
+    groups = iterate_row_groups(dataset.storage, AssetName.DEDUPLICATED_MASKS, shard, columns=_COLUMNS)
+    none = DEDUPLICATED_MASKS.empty_table().select(_COLUMNS)
     masks = next(groups, none)
     for image in iterate_images(dataset, shard):
         while masks.num_rows and _image_id(masks) < image.image_id:
