@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from segment_anything import SamAutomaticMaskGenerator
 
-from sa_pipeline.artifacts import AssetName, artifact_name, export_tar_name, read_table
+from sa_pipeline.artifacts import (
+    AssetName,
+    artifact_name,
+    export_tar_name,
+    iterate_row_groups,
+    read_header,
+    read_table,
+    writing_table,
+)
 from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset
 from sa_pipeline.errors import SettingsError
 from sa_pipeline.images.ledger import append_new_images, list_shards
@@ -14,6 +22,7 @@ from sa_pipeline.retuning import retune, retuned_settings
 from sa_pipeline.sa1b.reader import read_tar
 from sa_pipeline.sa1b.validation import validate_tar
 from sa_pipeline.sam.registry import LoadedModel
+from sa_pipeline.schemas import DEDUPLICATED_MASKS
 from sa_pipeline.settings import Arithmetic, EmbeddingSettings, MaskSettings, PipelineSettings
 from sa_pipeline.stages import candidate_masks as candidate_stage
 from sa_pipeline.stages.candidate_masks import make_candidate_masks
@@ -54,6 +63,23 @@ def file_digests(dataset: Dataset) -> dict[str, str]:
 def made(dataset: Dataset, tiny: LoadedModel) -> Dataset:
     make_all_shards(dataset, tiny)
     return dataset
+
+
+def test_an_image_without_masks_is_exported_and_the_next_keeps_its_own(made) -> None:
+    shard = list_shards(made.storage)[0]
+    before = {record.image.image_id: record for _, record in read_tar(made.home / export_tar_name(shard))}
+    emptied = min(before)
+    assert sum(len(record.annotations) > 0 for record in before.values()) == len(before) > 1
+    groups = list(iterate_row_groups(made.storage, AssetName.DEDUPLICATED_MASKS, shard))
+    header = read_header(made.storage, AssetName.DEDUPLICATED_MASKS, shard)
+    with writing_table(made.storage, DEDUPLICATED_MASKS, header) as writer:
+        for group in groups:
+            if group["image_id"][0].as_py() != emptied:
+                writer.write(group)
+    make_sa1b_export(made, shard)
+    after = {record.image.image_id: record for _, record in read_tar(made.home / export_tar_name(shard))}
+    assert after.pop(emptied).annotations == ()
+    assert after == {image_id: record for image_id, record in before.items() if image_id != emptied}
 
 
 def test_every_file_is_exported_or_rejected_and_every_candidate_accounted_for(dataset, tiny) -> None:
