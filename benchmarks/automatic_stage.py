@@ -32,12 +32,12 @@ from pycocotools import mask as coco_mask
 from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
 from segment_anything.modeling import Sam
 from standing_in import StandIn, official_stands_in, ours_stands_in
-from steps import matrix_speed, operations, timing
+from steps import arithmetics_of_this_cpu, matrix_speed, operations, timing
 
 from sa_pipeline.allocator import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory
 from sa_pipeline.generation.generate import generate_masks
 from sa_pipeline.masks.crops import generate_crops
-from sa_pipeline.sam.inference import encode_image
+from sa_pipeline.sam.inference import compute_dtype, encode_image
 from sa_pipeline.sam.point_decoding import open_decoder
 from sa_pipeline.sam.registry import load_checkpoint
 from sa_pipeline.settings import Arithmetic, Granularity, MaskSettings, preset
@@ -162,7 +162,7 @@ def main() -> None:
         print(line, f" peak {_peak(name)} MB above the model" if arguments.memory else "", flush=True)
     for name in ways:
         print(f"{name:<10}", _by_step(contest, name, steps[name]), flush=True)
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype in {compute_dtype(contest.sam, arithmetic): None for arithmetic in arithmetics}:
         print(f"a product of {dtype} matrices in this run: {matrix_speed(dtype) / 1e9:.0f} GFLOP/s")
 
 
@@ -250,7 +250,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--crop-n-points-downscale-factor", type=int, default=2, help="2 as in the paper; 1: official default"
     )
-    parser.add_argument("--arithmetic", nargs="+", default=["reference", "float32", "bfloat16"])
+    parser.add_argument("--arithmetic", nargs="+", default=arithmetics_of_this_cpu())
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--keep-memory", choices=["ours", "both"], help="default: the allocator as installed for both")

@@ -16,9 +16,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from sa_pipeline.generation import candidates, generate
 from sa_pipeline.sam.inference import encode_prepared, prepare_image
 from sa_pipeline.sam.point_decoding import GuardedDecoder, SharedDecoder, open_decoder
+from sa_pipeline.sam.product_speed import is_imitated
 from sa_pipeline.settings import Arithmetic
 
 _BATCH, _REST = "batch", "measure at full size"
+
+
+def arithmetics_of_this_cpu() -> list[str]:
+    """Those that a benchmark compares where none are asked for: without bfloat16 on a CPU that imitates it."""
+    names = [Arithmetic.REFERENCE, Arithmetic.FLOAT32, Arithmetic.BFLOAT16]
+    return [name.value for name in (names[:2] if is_imitated(torch.bfloat16) else names)]
 
 
 @contextlib.contextmanager

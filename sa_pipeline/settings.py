@@ -36,7 +36,7 @@ class Arithmetic(enum.StrEnum):
     FLOAT32 = "float32"
     """Sums in another order: logits equal to 1e-5 of the largest."""
     BFLOAT16 = "bfloat16"
-    """Products of 16 bits, 8 of them significant."""
+    """Products of 16 bits, 8 of them significant; on a GPU, or a CPU that has instructions for them."""
     FLOAT16 = "float16"
     """Products of 16 bits, 11 of them significant; on a GPU only."""
 

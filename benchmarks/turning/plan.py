@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from sa_pipeline.sam.product_speed import is_imitated
 from sa_pipeline.settings import DetectorSettings, ImageSettings, PipelineSettings, PlannedRound, RoundsSettings, preset
 from sa_pipeline.storage import Storage
 
@@ -17,7 +19,7 @@ TRAINING: dict[str, Any] = {
         "mask_decoder.iou_prediction_head.",
     ],
     "embedded_samples": 80,
-    "precision": "bfloat16",
+    "precision": "float32" if is_imitated(torch.bfloat16) else "bfloat16",
     "images": 4,
     "masks": 8,
     "box_share": 0.2,

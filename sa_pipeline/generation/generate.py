@@ -53,7 +53,7 @@ def generate_masks(
 
     Raises:
         ValueError: The image is not (H, W, 3) uint8, or there is no such arithmetic.
-        SettingsError: The arithmetic is float16 and the model is not on a GPU.
+        SettingsError: The model is on a CPU and the arithmetic is float16, or bfloat16 where the CPU imitates it.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"image: expected (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}.")

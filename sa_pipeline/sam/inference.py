@@ -11,6 +11,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 
 from sa_pipeline.errors import SettingsError
 from sa_pipeline.masks.enlargement import Enlargement
+from sa_pipeline.sam.product_speed import require_products
 from sa_pipeline.sam.tiny import RegionImageEncoder
 from sa_pipeline.sam.vit_encoder import encode_with_vit
 from sa_pipeline.settings import Arithmetic
@@ -23,11 +24,13 @@ def compute_dtype(sam: Sam, arithmetic: Arithmetic) -> torch.dtype:
     """The dtype of an arithmetic on the model's device.
 
     Raises:
-        SettingsError: The arithmetic is float16 and the model is not on a GPU.
+        SettingsError: The model is on a CPU and the arithmetic is float16, or bfloat16 where the CPU imitates it.
     """
     if arithmetic is Arithmetic.FLOAT16 and sam.device.type == "cpu":
         raise SettingsError("arithmetic: float16 needs a GPU; on a CPU choose float32 or bfloat16.")
-    return torch.float32 if arithmetic is Arithmetic.REFERENCE else getattr(torch, arithmetic.value)
+    dtype: torch.dtype = torch.float32 if arithmetic is Arithmetic.REFERENCE else getattr(torch, arithmetic.value)
+    require_products(dtype, sam.device, setting="arithmetic")
+    return dtype
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def encode_image(sam: Sam, image: npt.NDArray[np.uint8], arithmetic: Arithmetic 
         (1, C, h, w) float32 on the model's device.
 
     Raises:
-        SettingsError: The arithmetic is float16 and the model is not on a GPU.
+        SettingsError: The model is on a CPU and the arithmetic is float16, or bfloat16 where the CPU imitates it.
     """
     return encode_prepared(sam, [prepare_image(sam, image)], arithmetic)
 
@@ -81,7 +84,7 @@ def encode_prepared(
         (B, C, h, w) float32 on the model's device.
 
     Raises:
-        SettingsError: The arithmetic is float16 and the model is not on a GPU.
+        SettingsError: The model is on a CPU and the arithmetic is float16, or bfloat16 where the CPU imitates it.
     """
     dtype = compute_dtype(sam, arithmetic)
     encoder = sam.image_encoder

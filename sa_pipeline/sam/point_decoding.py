@@ -62,7 +62,7 @@ def open_decoder(sam: Sam, embedding: torch.Tensor, arithmetic: Arithmetic) -> P
         arithmetic: How sums are done.
 
     Raises:
-        SettingsError: The arithmetic is float16 and the model is not on a GPU.
+        SettingsError: The model is on a CPU and the arithmetic is float16, or bfloat16 where the CPU imitates it.
     """
     dtype = compute_dtype(sam, arithmetic)
     if not is_standard(sam):

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from sa_pipeline.artifacts import ArtifactHeader, AssetName, artifact_name, export_tar_name, iterate_row_groups
 from sa_pipeline.dataset import Dataset
+from sa_pipeline.errors import ArtifactError
 from sa_pipeline.generation.deduplication import exported_rows
 from sa_pipeline.progress import Progress, SilentProgress
 from sa_pipeline.provenance import expected_header
@@ -28,7 +29,8 @@ def make_sa1b_export(dataset: Dataset, shard: str, progress: Progress | None = N
     The index is published after the tar and carries the header, so that a tar without a matching index is made again.
 
     Raises:
-        ArtifactError: `raw_images` or `deduplicated_masks` was not made or is damaged.
+        ArtifactError: `raw_images` or `deduplicated_masks` was not made or is damaged, or masks are of an image that
+            `raw_images` lacks or out of its order.
         RecordError: A record does not follow the format.
         StorageError: A file cannot be written.
     """
@@ -53,12 +55,19 @@ def _export_images(dataset: Dataset, shard: str) -> Iterator[ExportImage]:
     # One row group for each image that has masks, in the images' order.
     groups = iterate_row_groups(dataset.storage, AssetName.DEDUPLICATED_MASKS, shard, columns=_COLUMNS)
     none = DEDUPLICATED_MASKS.empty_table().select(_COLUMNS)
-    masks = next(groups, none)
+    masks = next(groups, None)
     for image in iterate_images(dataset, shard):
-        while masks.num_rows and _image_id(masks) < image.image_id:
-            masks = next(groups, none)
-        own = masks.num_rows > 0 and _image_id(masks) == image.image_id
-        yield ExportImage(image.jpeg, to_record(to_info(image), masks if own else none))
+        if masks is not None and _image_id(masks) == image.image_id:
+            yield ExportImage(image.jpeg, to_record(to_info(image), masks))
+            masks = next(groups, None)
+        else:
+            yield ExportImage(image.jpeg, to_record(to_info(image), none))
+    if masks is not None:
+        raise ArtifactError(
+            f"{dataset.storage.url_of(artifact_name(AssetName.DEDUPLICATED_MASKS, shard))} has masks of image "
+            f"{_image_id(masks)}, where none or those of a later image of {AssetName.RAW_IMAGES} were expected; "
+            f"materialize {AssetName.CANDIDATE_MASKS} and what follows it for {shard} again."
+        )
 
 
 def _image_id(masks: pa.Table) -> int:

@@ -12,6 +12,7 @@ from segment_anything.modeling import Sam
 from sa_pipeline.artifacts import CheckpointRef
 from sa_pipeline.errors import ArtifactError, SettingsError, describe_validation_error
 from sa_pipeline.progress import Progress, SilentProgress
+from sa_pipeline.sam.product_speed import require_products
 from sa_pipeline.sam.registry import LoadedModel
 from sa_pipeline.sam.state import TINY
 from sa_pipeline.training.distributed import ALONE, Group
@@ -90,10 +91,11 @@ def retrain(
         group: Processes that train together; the first one writes.
 
     Raises:
-        SettingsError: The folder holds another run, or a setting does not fit the model or the processes.
+        SettingsError: The folder holds another run, or a setting does not fit the model, the processes or the CPU.
         SaPipelineError: An image or its masks cannot be read.
     """
     sam = model.sam
+    precision = _precision(settings, sam)
     phase, optimizer = _phase(settings, source, sam, model.ref.architecture, output, group), _optimizer(settings)
     output.mkdir(parents=True, exist_ok=True)
     _begin(output, TrainingRun(checkpoint=model.ref, source=source_name, settings=settings), group)
@@ -104,7 +106,7 @@ def retrain(
     group.wait()
     writer = _Writer(state, output, model.ref.architecture, settings.save_seconds, leads=group.rank == 0)
     shown = progress if writer.leads else SilentProgress()
-    steps = train(state, [phase], optimizer, _precision(settings, sam), settings.workers, group)
+    steps = train(state, [phase], optimizer, precision, settings.workers, group)
     with StopRequest() as stop:
         for figures in shown.track(steps, description="training", total=settings.steps - state.step):
             writer.write(figures)
@@ -217,7 +219,9 @@ def _input_size(settings: TrainingSettings, sam: Sam, architecture: str) -> int:
 def _precision(settings: TrainingSettings, sam: Sam) -> torch.dtype:
     automatic = "bfloat16" if sam.device.type == "cuda" else "float32"
     name = automatic if settings.precision == "auto" else settings.precision
-    return torch.bfloat16 if name == "bfloat16" else torch.float32
+    dtype = torch.bfloat16 if name == "bfloat16" else torch.float32
+    require_products(dtype, sam.device, setting="precision")
+    return dtype
 
 
 def _begin(output: Path, run: TrainingRun, group: Group) -> None:

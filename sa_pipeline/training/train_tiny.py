@@ -12,6 +12,7 @@ import torch
 
 from sa_pipeline.annotated.sa1b_tars import Sa1bSource
 from sa_pipeline.progress import SilentProgress, TerminalProgress
+from sa_pipeline.sam.product_speed import is_imitated
 from sa_pipeline.sam.tiny import IMAGE_SIZE, build_tiny
 from sa_pipeline.training.distributed import Group, joined_group
 from sa_pipeline.training.embedded import EmbeddedSamples
@@ -112,7 +113,8 @@ def _train(state: TrainState, phases: Sequence[Phase], output: Path, exports: Se
             for path in exports:
                 export_weights(state, path)
 
-    steps = train(state, phases, OPTIMIZER, torch.bfloat16, workers=1, group=group)
+    dtype = torch.float32 if is_imitated(torch.bfloat16, state.sam.device) else torch.bfloat16
+    steps = train(state, phases, OPTIMIZER, dtype, workers=1, group=group)
     total = sum(phase.steps for phase in phases) - state.step
     with StopRequest() as stop:
         for figures in progress.track(steps, description="training", total=total):

@@ -6,7 +6,7 @@ import torch
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
 from sa_pipeline.errors import SettingsError
-from sa_pipeline.sam import shared_work
+from sa_pipeline.sam import product_speed, shared_work
 from sa_pipeline.sam.point_decoding import WholeDecoder, open_decoder
 from sa_pipeline.settings import Arithmetic
 
@@ -46,7 +46,10 @@ def distance(ours: torch.Tensor, official: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize(("arithmetic", "tolerance"), [("reference", 0.0), ("float32", 1e-5), ("bfloat16", 0.05)])
-def test_scores_and_logits_are_the_official_decoders(sam, embedding, points, arithmetic, tolerance) -> None:
+def test_scores_and_logits_are_the_official_decoders(
+    sam, embedding, points, arithmetic, tolerance, monkeypatch
+) -> None:
+    monkeypatch.setattr(product_speed, "times_as_long", lambda dtype: 1.0)  # the values are the same on any CPU
     official = WholeDecoder(sam, embedding, torch.float32).decode(points, SIZE, 0.0)
     ours = open_decoder(sam, embedding, Arithmetic(arithmetic)).decode(points, SIZE, 0.0)
     assert official.logits.shape == (3 * len(points), 4 * CELLS, 4 * CELLS)
@@ -82,6 +85,17 @@ def test_how_much_is_worked_on_at_once_changes_nothing(sam, embedding, points, m
     ours = open_decoder(sam, embedding, Arithmetic.FLOAT32).decode(points, SIZE, 0.0)
     assert distance(ours.predicted_iou, official.predicted_iou) <= 1e-5
     assert distance(ours.logits, official.logits) <= 1e-5
+
+
+def test_bfloat16_is_refused_on_a_cpu_that_imitates_it(sam, embedding, monkeypatch) -> None:
+    monkeypatch.setattr(product_speed, "times_as_long", lambda dtype: 100.4)
+    expected = "arithmetic: this CPU has no instructions for bfloat16, .* 100 times as long .*; choose float32"
+    with pytest.raises(SettingsError, match=expected):
+        open_decoder(sam, embedding, Arithmetic.BFLOAT16)
+
+
+def test_measuring_tells_what_torch_knows_of_the_cpu() -> None:
+    assert product_speed.is_imitated(torch.bfloat16) != torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def test_float16_is_refused_on_a_cpu(sam, embedding) -> None:

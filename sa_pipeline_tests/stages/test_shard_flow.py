@@ -1,6 +1,9 @@
 """A shard from photographs to SA-1B, by the plain functions alone."""
 
+from collections.abc import Callable
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from segment_anything import SamAutomaticMaskGenerator
 
@@ -14,7 +17,7 @@ from sa_pipeline.artifacts import (
     writing_table,
 )
 from sa_pipeline.dataset import Dataset, DatasetConfig, open_dataset
-from sa_pipeline.errors import SettingsError
+from sa_pipeline.errors import ArtifactError, SettingsError
 from sa_pipeline.images.ledger import append_new_images, list_shards
 from sa_pipeline.progress import SilentProgress
 from sa_pipeline.provenance import Freshness, shard_assets, shard_freshness
@@ -65,21 +68,44 @@ def made(dataset: Dataset, tiny: LoadedModel) -> Dataset:
     return dataset
 
 
+def rewrite_deduplicated_masks(
+    dataset: Dataset, shard: str, change: Callable[[list[pa.Table]], list[pa.Table]]
+) -> None:
+    groups = list(iterate_row_groups(dataset.storage, AssetName.DEDUPLICATED_MASKS, shard))
+    header = read_header(dataset.storage, AssetName.DEDUPLICATED_MASKS, shard)
+    with writing_table(dataset.storage, DEDUPLICATED_MASKS, header) as writer:
+        for group in change(groups):
+            writer.write(group)
+
+
 def test_an_image_without_masks_is_exported_and_the_next_keeps_its_own(made) -> None:
     shard = list_shards(made.storage)[0]
     before = {record.image.image_id: record for _, record in read_tar(made.home / export_tar_name(shard))}
     emptied = min(before)
     assert sum(len(record.annotations) > 0 for record in before.values()) == len(before) > 1
-    groups = list(iterate_row_groups(made.storage, AssetName.DEDUPLICATED_MASKS, shard))
-    header = read_header(made.storage, AssetName.DEDUPLICATED_MASKS, shard)
-    with writing_table(made.storage, DEDUPLICATED_MASKS, header) as writer:
-        for group in groups:
-            if group["image_id"][0].as_py() != emptied:
-                writer.write(group)
+    rewrite_deduplicated_masks(made, shard, lambda groups: groups[1:])
     make_sa1b_export(made, shard)
     after = {record.image.image_id: record for _, record in read_tar(made.home / export_tar_name(shard))}
     assert after.pop(emptied).annotations == ()
     assert after == {image_id: record for image_id, record in before.items() if image_id != emptied}
+
+
+@pytest.mark.parametrize("misplaced", ["out of order", "of no image"])
+def test_masks_that_no_image_takes_are_not_left_out_silently(made, misplaced) -> None:
+    shard = list_shards(made.storage)[0]
+    before = (made.home / export_tar_name(shard)).read_bytes()
+
+    def change(groups: list[pa.Table]) -> list[pa.Table]:
+        if misplaced == "out of order":
+            return groups[::-1]
+        stray = pa.array([999] * groups[0].num_rows, pa.int64())
+        return [*groups, groups[0].set_column(groups[0].schema.get_field_index("image_id"), "image_id", stray)]
+
+    rewrite_deduplicated_masks(made, shard, change)
+    named = "image 999" if misplaced == "of no image" else "image 1,"
+    with pytest.raises(ArtifactError, match=rf"{shard}.*has masks of {named}.*materialize candidate_masks"):
+        make_sa1b_export(made, shard)
+    assert (made.home / export_tar_name(shard)).read_bytes() == before
 
 
 def test_every_file_is_exported_or_rejected_and_every_candidate_accounted_for(dataset, tiny) -> None:
