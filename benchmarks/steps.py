@@ -15,8 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sa_pipeline.generation import candidates, generate
 from sa_pipeline.sam.inference import encode_prepared, prepare_image
+from sa_pipeline.sam.instructions import is_imitated
 from sa_pipeline.sam.point_decoding import GuardedDecoder, SharedDecoder, open_decoder
-from sa_pipeline.sam.product_speed import is_imitated
 from sa_pipeline.settings import Arithmetic
 
 _BATCH, _REST = "batch", "measure at full size"

@@ -12,6 +12,7 @@ from sa_pipeline.errors import SaPipelineError
 from sa_pipeline.privacy.loading import load_detectors
 from sa_pipeline.promotion import checkpoint_in_use
 from sa_pipeline.sam.registry import checkpoint_names, checkpoint_ref
+from sa_pipeline.settings import Arithmetic
 
 PACKAGES = ("sa-pipeline", "dagster", "torch", "torchvision", "segment-anything", "duckdb", "pyarrow", "pydantic")
 MIN_FREE_BYTES = 2 * 1024**3
@@ -33,6 +34,7 @@ def examine(dataset: Dataset) -> Iterator[Finding]:
     for package in PACKAGES:
         yield _version(package)
     yield _device()
+    yield _arithmetic(dataset.settings.arithmetic)
     try:
         used = checkpoint_in_use(dataset)
     except SaPipelineError as error:
@@ -61,6 +63,23 @@ def _device() -> Finding:
     if torch.cuda.is_available():
         return Finding("device", True, f"GPU {torch.cuda.get_device_name(0)}")
     return Finding("device", True, f"CPU, {torch.get_num_threads()} threads; no GPU that torch can use")
+
+
+def _arithmetic(arithmetic: Arithmetic) -> Finding:
+    import torch
+
+    from sa_pipeline.sam.inference import compute_dtype
+    from sa_pipeline.sam.instructions import is_imitated
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        compute_dtype(device, arithmetic)
+    except SaPipelineError as error:
+        return Finding("arithmetic", False, str(error))
+    if device.type == "cuda":
+        return Finding("arithmetic", True, arithmetic.value)
+    has = "has no" if is_imitated(torch.bfloat16) else "has"
+    return Finding("arithmetic", True, f"{arithmetic.value}; this CPU {has} instructions for bfloat16")
 
 
 def _checkpoint(name: str, *, needed: bool) -> Finding:

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from sa_pipeline.cli import LATER
-from sa_pipeline.dataset import Dataset, save_config
-from sa_pipeline.settings import PRESETS
+from sa_pipeline.dataset import Dataset, open_dataset, save_config
+from sa_pipeline.settings import PRESETS, Arithmetic
 from sa_pipeline.shell_options import Preset
 from sa_pipeline_tests.annotated.samples import write_bsds
 
@@ -135,8 +135,21 @@ def test_evaluate_prints_its_numbers_and_names_its_page(tmp_path) -> None:
     assert (tmp_path / "out" / "report.html").exists()
 
 
+def words_of(table: str) -> str:
+    return " ".join(table.replace("│", " ").split())
+
+
 def test_doctor_finds_this_machine_fit(tmp_path) -> None:
     result = call("doctor", "--home", str(tmp_path / "home"))
     assert "checkpoint tiny (in use)" in result.stdout
+    assert "instructions for bfloat16" in words_of(result.stdout)
     assert result.returncode == 0, result.stdout
     assert list(tmp_path.iterdir()) == [], "looking leaves nothing behind"
+
+
+def test_doctor_says_what_speaks_against_the_arithmetic(dataset) -> None:
+    settings = dataset.settings.model_copy(update={"arithmetic": Arithmetic.FLOAT16})
+    save_config(open_dataset(dataset.home, dataset.config.model_copy(update={"settings": settings})))
+    result = call("doctor", "--home", str(dataset.home))
+    assert result.returncode == 1
+    assert "arithmetic: float16 needs a GPU; on a CPU choose float32" in words_of(result.stdout)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from sa_pipeline.sam.product_speed import is_imitated
+from sa_pipeline.sam.instructions import is_imitated
 from sa_pipeline.settings import DetectorSettings, ImageSettings, PipelineSettings, PlannedRound, RoundsSettings, preset
 from sa_pipeline.storage import Storage
 

@@ -11,7 +11,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 
 from sa_pipeline.errors import SettingsError
 from sa_pipeline.masks.enlargement import Enlargement
-from sa_pipeline.sam.product_speed import require_products
+from sa_pipeline.sam.instructions import require_products
 from sa_pipeline.sam.tiny import RegionImageEncoder
 from sa_pipeline.sam.vit_encoder import encode_with_vit
 from sa_pipeline.settings import Arithmetic
@@ -20,16 +20,16 @@ FULL_SIZE_PIXELS_AT_ONCE = 16_000_000
 """Full-size logits that exist at one time: 64 MB of float32, whatever the image and the number of masks."""
 
 
-def compute_dtype(sam: Sam, arithmetic: Arithmetic) -> torch.dtype:
-    """The dtype of an arithmetic on the model's device.
+def compute_dtype(device: torch.device, arithmetic: Arithmetic) -> torch.dtype:
+    """The dtype of an arithmetic's products on a model's device.
 
     Raises:
-        SettingsError: The model is on a CPU and the arithmetic is float16, or bfloat16 where the CPU imitates it.
+        SettingsError: The device is a CPU and the arithmetic is float16, or bfloat16 where the CPU imitates it.
     """
-    if arithmetic is Arithmetic.FLOAT16 and sam.device.type == "cpu":
+    if arithmetic is Arithmetic.FLOAT16 and device.type == "cpu":
         raise SettingsError("arithmetic: float16 needs a GPU; on a CPU choose float32 or bfloat16.")
     dtype: torch.dtype = torch.float32 if arithmetic is Arithmetic.REFERENCE else getattr(torch, arithmetic.value)
-    require_products(dtype, sam.device, setting="arithmetic")
+    require_products(dtype, device, setting="arithmetic")
     return dtype
 
 
@@ -86,7 +86,7 @@ def encode_prepared(
     Raises:
         SettingsError: The model is on a CPU and the arithmetic is float16, or bfloat16 where the CPU imitates it.
     """
-    dtype = compute_dtype(sam, arithmetic)
+    dtype = compute_dtype(sam.device, arithmetic)
     encoder = sam.image_encoder
     with torch.no_grad(), torch.autocast(sam.device.type, dtype, enabled=dtype != torch.float32):
         batch = torch.cat([_normalise(sam, image.pixels) for image in images])

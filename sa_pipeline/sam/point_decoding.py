@@ -64,7 +64,7 @@ def open_decoder(sam: Sam, embedding: torch.Tensor, arithmetic: Arithmetic) -> P
     Raises:
         SettingsError: The model is on a CPU and the arithmetic is float16, or bfloat16 where the CPU imitates it.
     """
-    dtype = compute_dtype(sam, arithmetic)
+    dtype = compute_dtype(sam.device, arithmetic)
     if not is_standard(sam):
         return WholeDecoder(sam, embedding, dtype)
     if arithmetic is Arithmetic.REFERENCE:

@@ -12,7 +12,7 @@ from segment_anything.modeling import Sam
 from sa_pipeline.artifacts import CheckpointRef
 from sa_pipeline.errors import ArtifactError, SettingsError, describe_validation_error
 from sa_pipeline.progress import Progress, SilentProgress
-from sa_pipeline.sam.product_speed import require_products
+from sa_pipeline.sam.instructions import require_products
 from sa_pipeline.sam.registry import LoadedModel
 from sa_pipeline.sam.state import TINY
 from sa_pipeline.training.distributed import ALONE, Group

@@ -12,7 +12,7 @@ import torch
 
 from sa_pipeline.annotated.sa1b_tars import Sa1bSource
 from sa_pipeline.progress import SilentProgress, TerminalProgress
-from sa_pipeline.sam.product_speed import is_imitated
+from sa_pipeline.sam.instructions import is_imitated
 from sa_pipeline.sam.tiny import IMAGE_SIZE, build_tiny
 from sa_pipeline.training.distributed import Group, joined_group
 from sa_pipeline.training.embedded import EmbeddedSamples

@@ -1,12 +1,14 @@
 """Decoders that share work between prompts say what `segment_anything`'s own says, within the arithmetic asked for."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
 from sa_pipeline.errors import SettingsError
-from sa_pipeline.sam import product_speed, shared_work
+from sa_pipeline.sam import instructions, shared_work
 from sa_pipeline.sam.point_decoding import WholeDecoder, open_decoder
 from sa_pipeline.settings import Arithmetic
 
@@ -49,7 +51,7 @@ def distance(ours: torch.Tensor, official: torch.Tensor) -> float:
 def test_scores_and_logits_are_the_official_decoders(
     sam, embedding, points, arithmetic, tolerance, monkeypatch
 ) -> None:
-    monkeypatch.setattr(product_speed, "times_as_long", lambda dtype: 1.0)  # the values are the same on any CPU
+    monkeypatch.setattr(instructions, "is_imitated", lambda dtype, device: False)  # slow, not wrong
     official = WholeDecoder(sam, embedding, torch.float32).decode(points, SIZE, 0.0)
     ours = open_decoder(sam, embedding, Arithmetic(arithmetic)).decode(points, SIZE, 0.0)
     assert official.logits.shape == (3 * len(points), 4 * CELLS, 4 * CELLS)
@@ -88,14 +90,21 @@ def test_how_much_is_worked_on_at_once_changes_nothing(sam, embedding, points, m
 
 
 def test_bfloat16_is_refused_on_a_cpu_that_imitates_it(sam, embedding, monkeypatch) -> None:
-    monkeypatch.setattr(product_speed, "times_as_long", lambda dtype: 100.4)
-    expected = "arithmetic: this CPU has no instructions for bfloat16, .* 100 times as long .*; choose float32"
+    monkeypatch.setattr(instructions, "is_imitated", lambda dtype, device: dtype == torch.bfloat16)
+    expected = "arithmetic: this CPU has no instructions for bfloat16, .*; choose float32"
     with pytest.raises(SettingsError, match=expected):
         open_decoder(sam, embedding, Arithmetic.BFLOAT16)
+    open_decoder(sam, embedding, Arithmetic.FLOAT32)
 
 
-def test_measuring_tells_what_torch_knows_of_the_cpu() -> None:
-    assert product_speed.is_imitated(torch.bfloat16) != torch.ops.mkldnn._is_mkldnn_bf16_supported()
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="needs Linux's list of a CPU's instructions")
+def test_bfloat16_is_imitated_where_the_cpu_lists_nothing_for_it() -> None:
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    if "avx512_bf16" in flags:
+        assert not instructions.is_imitated(torch.bfloat16)
+    if "avx2" in flags and not flags & {"avx512f", "avx_ne_convert", "avx_vnni_int8"}:
+        assert instructions.is_imitated(torch.bfloat16)
+    assert not instructions.is_imitated(torch.float32)
 
 
 def test_float16_is_refused_on_a_cpu(sam, embedding) -> None:
