@@ -16,25 +16,24 @@ from typing import Any
 
 import cv2
 import numpy as np
+from automatic_stage import thresholds_of_tiny
 from pycocotools import mask as coco_mask
 from segment_anything.modeling import Sam
 from steps import arithmetics_of_this_cpu
 from tqdm import tqdm
 
+from sa_pipeline.evaluation.overlaps import pairwise_ious
 from sa_pipeline.generation.candidates import propose_masks
 from sa_pipeline.generation.deduplication import deduplicate_masks
 from sa_pipeline.generation.verdicts import FilterRule, judge_candidates
-from sa_pipeline.masks.boxes import xywh_to_xyxy
 from sa_pipeline.sam.official_sort import sort_as_torch
 from sa_pipeline.sam.registry import load_checkpoint
-from sa_pipeline.settings import Arithmetic, MaskSettings, preset
+from sa_pipeline.settings import Arithmetic, MaskSettings
 
 SCORES = ("predicted_iou", "stability_score")
-MARGIN = 0.05
-"""How far below the thresholds candidates are kept, so that one that fell is seen with the scores it fell by."""
 DROPPED_WITH_ANOTHER = "duplicate of a mask that is itself exported by one of the two alone"
 HIGHER_SCORE = "of two duplicates the other had the higher score"
-BELOW_THE_FLOOR = f"fell by more than {MARGIN}"
+BELOW_THE_FLOOR = "fell below the floors"
 
 
 def main() -> None:
@@ -47,14 +46,11 @@ def main() -> None:
     parser.add_argument("--arithmetic", nargs="+", default=arithmetics_of_this_cpu()[1:])
     arguments = parser.parse_args()
     sam = load_checkpoint("tiny")
-    thresholds = preset("fast").masks.model_dump(include={"pred_iou_thresh", "stability_score_thresh"})
     settings = MaskSettings(
         points_per_side=arguments.points_per_side,
         crop_n_layers=arguments.crop_layers,
         crop_n_points_downscale_factor=2,
-        pred_iou_floor=thresholds["pred_iou_thresh"] - MARGIN,
-        stability_score_floor=thresholds["stability_score_thresh"] - MARGIN,
-        **thresholds,
+        **thresholds_of_tiny(),  # its floors keep what falls below a threshold, with the scores it falls by
     )
     paths = sorted(path for path in arguments.images.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".png"})
     totals = {name: Agreement() for name in arguments.arithmetic}
@@ -154,28 +150,26 @@ def _why(
     if row.get("suppressed_by") is None:
         return rule, float(np.abs(np.subtract(row["bbox"], twin["bbox"])).max())
     suppressor = row["suppressed_by"]
-    if (suppressor in _exported(has)) != (suppressor in _exported(lacks)):
-        if has.get(suppressor, {}).get("suppressed_by") == mask_id:
-            return HIGHER_SCORE, abs(twin["predicted_iou"] - has[suppressor]["predicted_iou"])
+    rival = has.get(suppressor, {"kept": False})
+    if rival["kept"] != lacks[suppressor]["kept"]:
+        if rival.get("suppressed_by") == mask_id:
+            return HIGHER_SCORE, abs(twin["predicted_iou"] - rival["predicted_iou"])
         return DROPPED_WITH_ANOTHER, 0.0
     threshold = (
         settings.box_nms_thresh if row["crop_box"] == lacks[suppressor]["crop_box"] else settings.crop_nms_thresh
     )
     return "boxes overlapped beyond the threshold", max(
-        abs(_box_iou(rows[mask_id], rows[suppressor]) - threshold) for rows in (has, lacks)
+        abs(_box_iou(rows[mask_id], rows[suppressor]) - threshold) for rows in (has, lacks) if suppressor in rows
     )
 
 
 def _mask_iou(mine: dict[str, Any], theirs: dict[str, Any]) -> float:
-    coded = [{"size": row["size"], "counts": row["counts"]} for row in (mine, theirs)]
-    return float(coco_mask.iou(coded[:1], coded[1:], [False])[0, 0])
+    return float(pairwise_ious([mine["counts"]], [theirs["counts"]], mine["size"])[0, 0])
 
 
 def _box_iou(one: dict[str, Any], other: dict[str, Any]) -> float:
-    boxes = [xywh_to_xyxy(np.array([row["bbox"]]))[0].astype(float) for row in (one, other)]
-    overlap = np.prod(np.clip(np.minimum(boxes[0][2:], boxes[1][2:]) - np.maximum(boxes[0][:2], boxes[1][:2]), 0, None))
-    areas = [np.prod(box[2:] - box[:2]) for box in boxes]
-    return float(overlap / (sum(areas) - overlap))
+    boxes = [np.array([row["bbox"]], float) for row in (one, other)]
+    return float(coco_mask.iou(*boxes, [False])[0, 0])
 
 
 if __name__ == "__main__":

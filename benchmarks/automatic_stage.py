@@ -162,7 +162,7 @@ def main() -> None:
         print(line, f" peak {_peak(name)} MB above the model" if arguments.memory else "", flush=True)
     for name in ways:
         print(f"{name:<10}", _by_step(contest, name, steps[name]), flush=True)
-    for dtype in {compute_dtype(contest.sam.device, arithmetic): None for arithmetic in arithmetics}:
+    for dtype in dict.fromkeys(compute_dtype(contest.sam.device, arithmetic) for arithmetic in arithmetics):
         print(f"a product of {dtype} matrices in this run: {matrix_speed(dtype) / 1e9:.0f} GFLOP/s")
 
 

@@ -1,4 +1,4 @@
-"""Whether this CPU has instructions for products of 16-bit numbers."""
+"""Whether this CPU has instructions for products of bfloat16."""
 
 import torch
 
@@ -6,7 +6,7 @@ from sa_pipeline.errors import SettingsError
 
 
 def require_products(dtype: torch.dtype, device: torch.device, *, setting: str) -> None:
-    """Refuses 16-bit products on a CPU that would imitate them.
+    """Refuses products of bfloat16 on a CPU that would imitate them.
 
     Args:
         dtype: Of the matrices.
@@ -18,8 +18,8 @@ def require_products(dtype: torch.dtype, device: torch.device, *, setting: str) 
     """
     if is_imitated(dtype, device):
         raise SettingsError(
-            f"{setting}: this CPU has no instructions for {str(dtype).removeprefix('torch.')}, which would take tens "
-            "of times as long as float32; choose float32."
+            f"{setting}: this CPU has no instructions for bfloat16, which would take tens of times as long as float32; "
+            "choose float32."
         )
 
 

@@ -57,11 +57,10 @@ def _export_images(dataset: Dataset, shard: str) -> Iterator[ExportImage]:
     none = DEDUPLICATED_MASKS.empty_table().select(_COLUMNS)
     masks = next(groups, None)
     for image in iterate_images(dataset, shard):
+        own = none
         if masks is not None and _image_id(masks) == image.image_id:
-            yield ExportImage(image.jpeg, to_record(to_info(image), masks))
-            masks = next(groups, None)
-        else:
-            yield ExportImage(image.jpeg, to_record(to_info(image), none))
+            own, masks = masks, next(groups, None)
+        yield ExportImage(image.jpeg, to_record(to_info(image), own))
     if masks is not None:
         raise ArtifactError(
             f"{dataset.storage.url_of(artifact_name(AssetName.DEDUPLICATED_MASKS, shard))} has masks of image "
